@@ -1,0 +1,46 @@
+# Lares. A person needs two targets: `make run` and `make check`. All of them work in a fresh clone and fetch what they
+# need: npm packages always, Debian packages only for tests and only as root (else they are named).
+PREFIX = /usr
+runtime = $(firstword $(wildcard node_modules/node-linux-*/bin/node))
+installed = node_modules/.package-lock.json
+sources = $(shell find daemons lib scripts -name '*.ts') package.json
+
+.PHONY: run check check-fast build bench format clean help
+.DELETE_ON_ERROR:
+
+run: build                     ## the suite in this terminal, on scratch state below var/
+	@exec dist/bin/lares up --state var
+
+check: check-fast build        ## everything this machine can test
+	@sh scripts/test-packages.sh
+	@$(runtime) scripts/test.ts integration
+
+check-fast: $(installed)       ## types, lint, format, house rules, unit tests: no root, under a minute
+	@$(runtime) node_modules/typescript/bin/tsc -p .
+	@$(runtime) node_modules/eslint/bin/eslint.js --cache --cache-location node_modules/.cache/eslint/ .
+	@node_modules/.bin/biome check --error-on-warnings .
+	@$(runtime) scripts/test.ts unit
+
+build: dist/.stamp             ## dist/: the staged tree, runnable in place
+
+dist/.stamp: $(installed) $(sources)
+	@$(runtime) scripts/build.ts dist
+	@touch $@
+
+bench: build                   ## the figures of the specs, beside their peers
+	@sh scripts/test-packages.sh bench
+	@$(runtime) test/bench/main.ts
+
+format: $(installed)            ## what the formatter can mend
+	@node_modules/.bin/biome check --write .
+
+$(installed): package-lock.json package.json
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@test -x "$$(ls node_modules/node-linux-*/bin/node)" || { echo 'npm left out the pinned runtime'; exit 1; }
+	@touch $@
+
+help:                          ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
+
+clean:                         ## removes what was built and fetched
+	rm -rf dist var node_modules

@@ -1,0 +1,112 @@
+// The keys of /etc/lares/ddns.conf: one table that parses, prints and documents them.
+import path from 'node:path';
+import type { Key, Values } from '../../lib/config.ts';
+import { splitWords } from '../../lib/ini.ts';
+import { formatSpan, parseSpan } from '../../lib/span.ts';
+import { parseNetworks } from './core/address.ts';
+
+const ratePerSecond = { least: 1, most: 100_000 };
+
+export const config = {
+  zone: {
+    section: 'Receiver',
+    key: 'Zone',
+    fallback: '',
+    required: true,
+    parse: absolutePath,
+    help:
+      'The file with the "# dynamic:" blocks: tinydns-data\'s "data", or one of its sources. The ' +
+      'folder must be writable for the daemon; `lares ddns setup ZONE` arranges it.',
+  },
+  hook: {
+    section: 'Receiver',
+    key: 'Hook',
+    fallback: '',
+    parse: commandLine,
+    help:
+      'Program to run in the folder of the zone after it changed, such as "/usr/sbin/tinydns-data". No ' +
+      'shell; quotes group words. It gets the changes as JSON lines on standard input, and is run ' +
+      'again until it succeeds.',
+  },
+  allowAddresses: {
+    section: 'Receiver',
+    key: 'AllowAddresses',
+    fallback: '',
+    parse: parseNetworks,
+    help:
+      'Networks whose addresses may enter the zone although they are private, shared, loopback, ' +
+      'link-local or otherwise special: "192.168.0.0/16 fd00::/8". Public addresses always may.',
+  },
+  maxClockSkewMs: {
+    section: 'Receiver',
+    key: 'MaxClockSkew',
+    fallback: '10min',
+    parse: parseSpan,
+    help: 'Packets from further ahead of this clock are refused.',
+  },
+  maxAgeMs: {
+    section: 'Receiver',
+    key: 'MaxAge',
+    fallback: '',
+    parse: (text: string): number | undefined => (text === '' ? undefined : parseSpan(text)),
+    help:
+      'Packets older than this are refused. Default: as MaxClockSkew. 0 lifts the bound, for clients ' +
+      'without a clock.',
+  },
+  signatureRate: {
+    section: 'Receiver',
+    key: 'SignatureRate',
+    fallback: '500',
+    parse: rate,
+    help:
+      'Signatures checked a second, over all sources. One source prefix (/24, /56) gets a fifth of it; ' +
+      'half is kept for keys that were last good from the same prefix.',
+  },
+  updateTimestamps: {
+    section: 'Receiver',
+    key: 'UpdateTimestamps',
+    fallback: 'no',
+    parse: yesNo,
+    help: 'Move the timestamp in the zone with every good packet, even where no address changed.',
+  },
+} as const satisfies Record<string, Key<unknown>>;
+
+export type Config = Values<typeof config>;
+
+/** The lower bound of the clock window. */
+export function maxAgeOf({ maxAgeMs, maxClockSkewMs }: Config): number {
+  return maxAgeMs ?? maxClockSkewMs;
+}
+
+function absolutePath(text: string): string {
+  if (text !== '' && !path.isAbsolute(text)) throw new Error('not an absolute path');
+  return text;
+}
+
+function commandLine(text: string): string[] {
+  const words = splitWords(text);
+  if (words === undefined) throw new Error('a quote is not closed');
+  if (words[0] !== undefined && !path.isAbsolute(words[0]))
+    throw new Error('the program needs its absolute path');
+  return words;
+}
+
+function rate(text: string): number {
+  const value = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= ratePerSecond.least && value <= ratePerSecond.most)) {
+    throw new Error(`not a whole number from ${ratePerSecond.least} to ${ratePerSecond.most}`);
+  }
+  return value;
+}
+
+function yesNo(text: string): boolean {
+  if (/^(1|yes|y|true|t|on)$/i.test(text)) return true;
+  if (/^(0|no|n|false|f|off)$/i.test(text)) return false;
+  throw new Error('not yes or no');
+}
+
+/** For people: the window in force. */
+export function describeWindow(values: Config): string {
+  const age = maxAgeOf(values);
+  return `clock window -${age === 0 ? '∞' : formatSpan(age)} … +${formatSpan(values.maxClockSkewMs)}`;
+}

@@ -1,0 +1,108 @@
+// Addresses of clients: one text form, family, the prefix that rates are kept by, and the policy of which sources may
+// enter a zone. Deny by default: special-purpose space (IANA registries, RFC 6890 and successors) is no place that a
+// public name should point to, unless the admin opens it.
+import ipaddr from 'ipaddr.js';
+import { LaresError } from '../../../lib/errors.ts';
+
+export type Family = 4 | 6;
+
+export interface Address {
+  family: Family;
+  /** Canonical text: dotted quad, or RFC 5952. */
+  text: string;
+  bytes: number[];
+}
+
+export type Network = [ipaddr.IPv4 | ipaddr.IPv6, number];
+
+const special = [
+  ...[
+    '0.0.0.0/8',
+    '10.0.0.0/8',
+    '100.64.0.0/10',
+    '127.0.0.0/8',
+    '169.254.0.0/16',
+    '172.16.0.0/12',
+    '192.0.0.0/24',
+  ],
+  ...[
+    '192.0.2.0/24',
+    '192.168.0.0/16',
+    '198.18.0.0/15',
+    '198.51.100.0/24',
+    '203.0.113.0/24',
+    '224.0.0.0/4',
+    '240.0.0.0/4',
+  ],
+  ...[
+    '::/128',
+    '::1/128',
+    '64:ff9b:1::/48',
+    '100::/64',
+    '2001:db8::/32',
+    '3fff::/20',
+    '5f00::/16',
+    'fc00::/7',
+  ],
+  ...['fe80::/10', 'fec0::/10', 'ff00::/8'],
+].map((text) => ipaddr.parseCIDR(text));
+
+// What one customer usually gets: rates are kept by it.
+const prefixBits: Record<Family, number> = { 4: 24, 6: 56 };
+
+/** The source of a packet as the kernel names it; `::ffff:a.b.c.d` is IPv4 and a zone (`%eth0`) is dropped. */
+export function parseAddress(text: string): Address | undefined {
+  const bare = text.replace(/%.*$/, '');
+  return ipaddr.isValid(bare) && (bare.includes(':') || ipaddr.IPv4.isValidFourPartDecimal(bare))
+    ? fromParsed(ipaddr.process(bare))
+    : undefined;
+}
+
+/** The address that 4 or 16 bytes are. An IPv4-mapped one stays IPv6 here: a zone may say so. */
+export function addressOf(bytes: number[]): Address {
+  return fromParsed(ipaddr.fromByteArray(bytes));
+}
+
+function fromParsed(parsed: ipaddr.IPv4 | ipaddr.IPv6): Address {
+  return { family: parsed.kind() === 'ipv4' ? 4 : 6, text: parsed.toString(), bytes: parsed.toByteArray() };
+}
+
+/** The source of a packet for people: a socket of both families shows IPv4 ones as `::ffff:a.b.c.d`. */
+export function plainSource(text: string): string {
+  return text.startsWith('::ffff:') && text.includes('.') ? text.slice('::ffff:'.length) : text;
+}
+
+/** Key of the /24 or /56 around an address. */
+export function prefixOf({ family, bytes }: Address): string {
+  return bytes.slice(0, prefixBits[family] / 8).join('.');
+}
+
+/** A blank- or comma-separated list of CIDRs, bare addresses included. @throws LaresError E_DDNS_NETWORK */
+export function parseNetworks(text: string): Network[] {
+  return text
+    .split(/[\s,]+/)
+    .filter((part) => part !== '')
+    .map(parseNetwork);
+}
+
+function parseNetwork(text: string): Network {
+  const [base = '', bits, ...rest] = text.split('/');
+  const address = parseAddress(base);
+  const width = address?.family === 4 ? 32 : 128;
+  const length = bits === undefined ? width : /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
+  if (address === undefined || rest.length > 0 || !(length <= width)) {
+    throw new LaresError(
+      'E_DDNS_NETWORK',
+      `'${text}' is no network; write for example 192.168.0.0/16 or fd00::/8`,
+    );
+  }
+  return [ipaddr.fromByteArray(address.bytes), length];
+}
+
+/** Whether `address` may be written into the zone. */
+export function mayPublish(address: Address, opened: Network[]): boolean {
+  const parsed = ipaddr.fromByteArray(address.bytes);
+  const inside = ([base, bits]: Network): boolean =>
+    base.kind() === parsed.kind() && parsed.match([base, bits] as [never, number]);
+  return opened.some(inside) || !special.some(inside);
+}

@@ -1,0 +1,196 @@
+// Keeps the zone as the store wants it: brings accepted addresses into the file, and has every change published by
+// the hook. Both run beside the receiver at their own pace and again until they succeed; what is still to do is in
+// the store, so that a crash at any point leaves nothing undone.
+import path from 'node:path';
+import { explain, LaresError } from '../../lib/errors.ts';
+import type { Config } from './config.ts';
+import { type Change, type Rewritten, restate, rewrite, type Update } from './core/rewrite.ts';
+import { parseZone, type Zone } from './core/zone.ts';
+import { Duty } from './duty.ts';
+import { runHook } from './hook.ts';
+import { messages } from './messages.ts';
+import type { Surroundings } from './receiver.ts';
+import type { Store } from './store.ts';
+import { ZoneFile } from './zonefile.ts';
+
+// tinydns serves whole seconds as the serial number, so more than one rewrite a second would go unseen.
+const rewritePace = { pauseMs: 1_000, firstRetryMs: 1_000, longestRetryMs: 60_000 };
+const publishPace = { pauseMs: 0, firstRetryMs: 1_000, longestRetryMs: 300_000 };
+const problemsSaid = 20;
+const nothing = parseZone(Buffer.alloc(0));
+
+export class Keeper {
+  readonly #around: Surroundings;
+  readonly #store: Store;
+  readonly #rewrite: Duty;
+  readonly #publish: Duty;
+  #config: Config;
+  #file: ZoneFile;
+  /** Left by an earlier run: whether the hook heard of them is unknown. */
+  #resumed: Update[];
+  /** In the zone, not yet in the store as due for the hook. */
+  #unstored: Change[] = [];
+
+  constructor(config: Config, store: Store, around: Surroundings) {
+    this.#config = config;
+    this.#store = store;
+    this.#around = around;
+    this.#resumed = store.pending();
+    this.#rewrite = new Duty(() => this.#rewriteNow(), rewritePace, around.clock, around.fail);
+    this.#publish = new Duty(() => this.#publishNow(), publishPace, around.clock, around.fail);
+    this.#file = this.#open(config.zone);
+  }
+
+  /** The zone in force; empty as long as none could be read. */
+  get zone(): Zone {
+    return this.#file.zone ?? nothing;
+  }
+
+  /** Reads the zone and takes up what an earlier run left. An unreadable zone is said, and waited for. */
+  async start(): Promise<void> {
+    await this.#look();
+    this.#file.watch(this.#unreadable);
+    this.bringIn();
+    this.#publish.kick();
+  }
+
+  /** There may be accepted addresses that the zone does not say. */
+  bringIn(): void {
+    if (this.#store.pending().length > 0) this.#rewrite.kick();
+  }
+
+  async reload(config: Config): Promise<void> {
+    const moved = config.zone !== this.#config.zone;
+    this.#config = config;
+    if (moved) {
+      await this.#file.close();
+      this.#file = this.#open(config.zone);
+    }
+    await this.#look();
+    if (moved) this.#file.watch(this.#unreadable);
+  }
+
+  /** Does what is due, once, and leaves the rest to the next run. */
+  async stop(): Promise<void> {
+    await this.#rewrite.stop();
+    await this.#publish.stop();
+    await this.#file.close();
+  }
+
+  #open(file: string): ZoneFile {
+    const { log } = this.#around;
+    return new ZoneFile(file, {
+      read: (zone) => this.#sayRead(zone),
+      conflict: (text) => log.say(messages.zoneConflict, text),
+      leftover: (kept) =>
+        log.say(
+          messages.zoneLeftover,
+          `an interrupted rewrite left a file that may hold an edit: compare ${kept} with ${file}, then remove it`,
+        ),
+      watchLost: (error) =>
+        log.say(
+          messages.watchLost,
+          `cannot watch ${file}, looking every few seconds instead: ${explain(error)}`,
+        ),
+    });
+  }
+
+  async #look(): Promise<void> {
+    await this.#file.refresh().catch(this.#unreadable);
+  }
+
+  readonly #unreadable = (error: unknown): void => {
+    if (!(error instanceof LaresError)) this.#around.fail(error);
+    else
+      this.#around.trouble.enter(
+        messages.zoneUnreadable,
+        `${error.message}; the zone last read stays in force`,
+      );
+  };
+
+  #sayRead({ blocks, keys, problems }: Zone): void {
+    const { log, trouble } = this.#around;
+    trouble.leave(messages.zoneUnreadable);
+    const records = blocks.reduce((sum, block) => sum + block.records.length, 0);
+    log.say(
+      messages.zoneRead,
+      `zone read: ${records} address lines in ${blocks.length} blocks for ${keys.size} keys`,
+    );
+    const bad = problems.filter(({ severity }) => severity === 'bad');
+    for (const { line, message } of bad.slice(0, problemsSaid))
+      log.say(messages.zoneProblem, `${this.#config.zone}:${line}: ${message}`);
+    if (bad.length > problemsSaid)
+      log.say(
+        messages.zoneProblem,
+        `${bad.length - problemsSaid} more problems: lares ddns check ${this.#config.zone}`,
+      );
+  }
+
+  async #rewriteNow(): Promise<boolean> {
+    const { trouble, clock } = this.#around;
+    const updates = this.#store.pending();
+    const stamping = {
+      always: this.#config.updateTimestamps,
+      latest: (clock.wallMs() + this.#config.maxClockSkewMs) / 1_000,
+    };
+    let rewritten: Rewritten;
+    try {
+      rewritten = await this.#file.apply((current) => rewrite(current, updates, stamping));
+    } catch (error) {
+      if (!(error instanceof LaresError)) throw error;
+      trouble.enter(messages.zoneUnwritable, `${error.message}; ${updates.length} accepted updates wait`);
+      return false;
+    }
+    trouble.leave(messages.zoneUnwritable);
+    const { changes, zone } = rewritten;
+    this.#sayUpdated(changes);
+    if (this.#config.hook.length > 0)
+      this.#unstored.push(...changes, ...unheard(zone, this.#resumed, changes));
+    this.#resumed = [];
+    const settled = this.#around.stored(() =>
+      this.#store.settle(updates, changes, this.#unstored, clock.wallMs()),
+    );
+    if (!settled) return false;
+    this.#unstored = [];
+    this.#publish.kick();
+    this.bringIn();
+    return true;
+  }
+
+  #sayUpdated(changes: Change[]): void {
+    for (const { name, type, from, to, keyId } of changes) {
+      const fields = { LARES_NAME: name, LARES_KEY_ID: keyId, LARES_SOURCE: to };
+      this.#around.log.say(messages.updated, `updated ${name} ${type} ${from || '-'} -> ${to}`, fields);
+    }
+  }
+
+  async #publishNow(): Promise<boolean> {
+    const { log, trouble, environment } = this.#around;
+    const { hook, zone } = this.#config;
+    const { changes, upTo } = this.#store.unpublished();
+    if (hook.length === 0 || changes.length === 0) return true;
+    const { ok, outcome } = await runHook({
+      argv: hook,
+      folder: path.dirname(zone),
+      environment: { ...environment, LARES_ZONE: zone },
+      input: changes.map((change) => `${JSON.stringify(change)}\n`).join(''),
+      output: (line) => log.say(messages.publishOutput, `hook: ${line}`),
+    });
+    if (!ok) {
+      trouble.enter(messages.publishFailed, `hook failed, to be run again: ${outcome}`);
+      return false;
+    }
+    trouble.leave(messages.publishFailed);
+    log.say(messages.published, `published ${changes.length} changes with ${hook[0] ?? ''}`);
+    if (!this.#around.stored(() => this.#store.published(upTo))) return false;
+    // What came meanwhile is due at once.
+    this.#publish.kick();
+    return true;
+  }
+}
+
+// A crash between the rewrite and its entry in the store leaves a zone that says it all and a hook that heard nothing.
+function unheard(zone: Zone, resumed: Update[], changes: Change[]): Change[] {
+  const heard = new Set(changes.map(({ name, type }) => `${name} ${type}`));
+  return restate(zone, resumed).filter(({ name, type }) => !heard.has(`${name} ${type}`));
+}

@@ -1,0 +1,22 @@
+// lares-ddns: receives signed UDP packets and keeps the addresses in a tinydns zone. Declares only; see receiver.ts.
+import { runDaemon } from '../../lib/daemon.ts';
+import { config } from './config.ts';
+import { messages } from './messages.ts';
+import { Receiver } from './receiver.ts';
+import { Store } from './store.ts';
+
+runDaemon({
+  name: 'ddns',
+  summary: 'dynamic-DNS receiver: signed UDP packets keep the addresses in a tinydns zone',
+  config,
+  listen: { name: 'udp', fallback: '5533' },
+  start: async ({ config, stateFolder, log, clock, environment, onStop, fail }) => {
+    const lost = (kept: string): void =>
+      log.say(messages.stateLost, `the database is damaged and was moved to ${kept}`);
+    const store = Store.open(stateFolder, clock.wallMs(), lost);
+    onStop(() => store.close());
+    const receiver = await Receiver.start(config, store, { log, clock, environment, fail });
+    onStop(() => receiver.stop());
+    return receiver;
+  },
+});

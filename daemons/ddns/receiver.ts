@@ -1,0 +1,159 @@
+// The receiver: datagram → decide → remember, and the keeper sees to the zone. A verified packet is durable in the
+// store before the zone is touched. Nothing here waits: neither a slow disk nor a slow hook holds up the next packet
+// for longer than the commit takes. It never dies of a packet, a zone, or a full disk.
+import type { RemoteInfo } from 'node:dgram';
+import type { Clock } from '../../lib/clock.ts';
+import { explain } from '../../lib/errors.ts';
+import type { Log } from '../../lib/messages.ts';
+import { type Config, describeWindow, maxAgeOf } from './config.ts';
+import { plainSource } from './core/address.ts';
+import { SignatureBudget } from './core/bucket.ts';
+import { decide, type Rules } from './core/decide.ts';
+import { wouldChange } from './core/rewrite.ts';
+import { Duty } from './duty.ts';
+import { Keeper } from './keeper.ts';
+import { messages } from './messages.ts';
+import { Refusals } from './refusals.ts';
+import type { Store } from './store.ts';
+import { Trouble } from './trouble.ts';
+
+/** What the daemon has around it. */
+export interface Outside {
+  log: Log;
+  clock: Clock;
+  environment: Record<string, string>;
+  fail: (error: unknown) => void;
+}
+
+/** The same with what receiver and keeper share. */
+export interface Surroundings extends Outside {
+  trouble: Trouble;
+  /** Runs a write to the store; false, and said, if the disk would not have it. */
+  stored: (write: () => void) => boolean;
+}
+
+const commitPace = { pauseMs: 0, firstRetryMs: 500, longestRetryMs: 10_000 };
+const countMs = 10_000;
+
+export class Receiver {
+  readonly #around: Surroundings;
+  readonly #store: Store;
+  readonly #keeper: Keeper;
+  readonly #refusals: Refusals;
+  readonly #commit: Duty;
+  readonly #counting: NodeJS.Timeout;
+  #config: Config;
+  #rules: Rules;
+  #budget: SignatureBudget;
+
+  static async start(config: Config, store: Store, outside: Outside): Promise<Receiver> {
+    const receiver = new Receiver(config, store, outside);
+    await receiver.#keeper.start();
+    receiver.#warnOfLostMarks();
+    return receiver;
+  }
+
+  private constructor(config: Config, store: Store, outside: Outside) {
+    const trouble = new Trouble(outside.log);
+    this.#around = { ...outside, trouble, stored: (write) => stored(trouble, write) };
+    this.#store = store;
+    this.#keeper = new Keeper(config, store, this.#around);
+    this.#refusals = new Refusals(outside.log, outside.clock);
+    this.#commit = new Duty(() => this.#commitNow(), commitPace, outside.clock, outside.fail);
+    this.#counting = setInterval(() => this.#count(), countMs);
+    this.#config = config;
+    this.#rules = rulesOf(config);
+    this.#budget = new SignatureBudget(config.signatureRate, outside.clock.monotonicMs());
+  }
+
+  /** Judges one datagram and, if it is good, sees to the rest. */
+  receive(datagram: Buffer, { address: from }: RemoteInfo): void {
+    const source = plainSource(from);
+    const { clock, log } = this.#around;
+    const nowMs = clock.wallMs();
+    const { zone } = this.#keeper;
+    const tables = { zone, known: (keyId: string) => this.#store.known(keyId), budget: this.#budget };
+    const decision = decide(datagram, source, this.#rules, tables, nowMs, clock.monotonicMs());
+    if (decision.kind === 'refused') {
+      this.#refusals.note(decision.reason, source, decision.keyId);
+      return;
+    }
+    this.#store.accept(decision, decision.publish, nowMs);
+    if (!decision.publish) this.#refusals.note('address', source, decision.keyId);
+    else if (this.#config.updateTimestamps || wouldChange(zone, decision)) this.#store.require(decision);
+    else
+      log.say(messages.seen, `seen ${decision.address.text}`, {
+        LARES_KEY_ID: decision.keyId,
+        LARES_SOURCE: source,
+      });
+    // One commit, and one wait for the disk, for all packets of this turn of the loop.
+    this.#commit.kick();
+  }
+
+  async reload(config: Config): Promise<void> {
+    if (config.signatureRate !== this.#config.signatureRate) {
+      this.#budget = new SignatureBudget(config.signatureRate, this.#around.clock.monotonicMs());
+    }
+    this.#config = config;
+    this.#rules = rulesOf(config);
+    await this.#keeper.reload(config);
+  }
+
+  /** Brings everything that was accepted into the zone, and published, as far as that goes. */
+  async stop(): Promise<void> {
+    clearInterval(this.#counting);
+    await this.#commit.stop();
+    await this.#keeper.stop();
+    this.#count();
+  }
+
+  /** One line for a person. */
+  status(): string {
+    const { blocks, keys } = this.#keeper.zone;
+    const names = new Set(blocks.flatMap(({ records }) => records.map(({ name }) => name)));
+    return (
+      this.#around.trouble.text ||
+      `${names.size} names for ${keys.size} keys in ${this.#config.zone}, ${describeWindow(this.#config)}`
+    );
+  }
+
+  #commitNow(): boolean {
+    const done = this.#around.stored(() => this.#store.commit());
+    if (done) this.#keeper.bringIn();
+    return done;
+  }
+
+  #count(): void {
+    const counts = this.#refusals.drain();
+    if (counts.size > 0)
+      this.#around.stored(() => this.#store.countRefusals(counts, this.#around.clock.wallMs()));
+  }
+
+  // Without marks an old packet within the clock window is good again; the admin should know.
+  #warnOfLostMarks(): void {
+    if (this.#store.size > 0 || !this.#keeper.zone.blocks.some(({ stamp }) => stamp > 0)) return;
+    this.#around.log.say(
+      messages.stateLost,
+      'no high-water marks although the zone has been updated before: new or lost state. Until the next packet ' +
+        'of a key only the clock window and the stamp in the zone guard it against replays',
+    );
+  }
+}
+
+function stored(trouble: Trouble, write: () => void): boolean {
+  try {
+    write();
+  } catch (error) {
+    trouble.enter(messages.stateFailed, `cannot write the state, retrying: ${explain(error)}`);
+    return false;
+  }
+  trouble.leave(messages.stateFailed);
+  return true;
+}
+
+function rulesOf(config: Config): Rules {
+  return {
+    window: { maxClockSkewMs: config.maxClockSkewMs, maxAgeMs: maxAgeOf(config) },
+    opened: config.allowAddresses,
+  };
+}

@@ -1,0 +1,61 @@
+// Refusals, said and counted: the first few of each reason in every window get a record with their source, the rest one
+// line with their number. A flood costs a counter, not the journal.
+import type { Clock } from '../../lib/clock.ts';
+import type { Log } from '../../lib/messages.ts';
+import type { Refusal } from './core/decide.ts';
+import { messages } from './messages.ts';
+
+const windowMs = 10_000;
+const recordsPerWindow = 10;
+
+export class Refusals {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #counts = new Map<Refusal, number>();
+  readonly #inWindow = new Map<Refusal, number>();
+  #windowEndMs = 0;
+
+  constructor(log: Log, clock: Clock) {
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  note(reason: Refusal, source: string, keyId: string | undefined): void {
+    this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1);
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs >= this.#windowEndMs) this.#turn(nowMs);
+    const said = (this.#inWindow.get(reason) ?? 0) + 1;
+    this.#inWindow.set(reason, said);
+    if (said > recordsPerWindow) return;
+    this.#log.say(
+      messages.refused,
+      `refused: ${reason} from ${source}${keyId === undefined ? '' : ` for key ${keyId}`}`,
+      {
+        LARES_REASON: reason,
+        LARES_SOURCE: source,
+        LARES_KEY_ID: keyId,
+      },
+    );
+  }
+
+  /** The counts since the last call, for the store; says what a window has kept back. */
+  drain(): Map<Refusal, number> {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs >= this.#windowEndMs) this.#turn(nowMs);
+    const counts = new Map(this.#counts);
+    this.#counts.clear();
+    return counts;
+  }
+
+  #turn(nowMs: number): void {
+    for (const [reason, count] of this.#inWindow) {
+      const more = count - recordsPerWindow;
+      if (more > 0)
+        this.#log.say(messages.refusedMore, `refused: ${reason}, ${more} more within ${windowMs / 1_000} s`, {
+          LARES_REASON: reason,
+        });
+    }
+    this.#inWindow.clear();
+    this.#windowEndMs = nowMs + windowMs;
+  }
+}

@@ -1,0 +1,211 @@
+// Reading and replacing one file with nothing lost: the steps of zonefile.ts, each a function. The new file carries
+// what the old one carried (mode, owner, group, access lists, other attributes) or is not put in place at all. The
+// name of the temporary file says which state of the old file was read, so that after a crash its content can be
+// judged.
+import { constants } from 'node:fs';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { wallMs } from '../../lib/clock.ts';
+import { errnoOf, explain, LaresError } from '../../lib/errors.ts';
+import { exchange } from '../../lib/sys/rename.ts';
+import { getXattr, listXattrs, setXattr } from '../../lib/sys/xattr.ts';
+import { zoneBytes } from './core/zone.ts';
+
+/** What tells one state of a file from another; `ctimeNs` moves with a rename as well. */
+export interface Identity {
+  ino: bigint;
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+  size: bigint;
+}
+
+export async function identify(file: string): Promise<Identity> {
+  const { ino, mtimeNs, ctimeNs, size } = await stat(file, { bigint: true });
+  return { ino, mtimeNs, ctimeNs, size };
+}
+
+export function sameState(a: Identity, b: Identity | undefined): boolean {
+  return b !== undefined && sameContent(a, b) && a.ctimeNs === b.ctimeNs;
+}
+
+function sameContent(a: Identity, b: Identity): boolean {
+  return a.ino === b.ino && a.mtimeNs === b.mtimeNs && a.size === b.size;
+}
+
+const readRounds = 5;
+
+/** The whole file, in one state of it. */
+export async function readWhole(file: string): Promise<{ bytes: Buffer; identity: Identity }> {
+  // A FIFO in the place of the file must not hold the daemon up.
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    for (let round = 0; ; round += 1) {
+      const before = await handle.stat({ bigint: true });
+      const { ino, mtimeNs, ctimeNs, size } = before;
+      if (!before.isFile()) throw unreadable(file, 'not a regular file');
+      if (size > zoneBytes) throw unreadable(file, `larger than ${zoneBytes} bytes`);
+      const bytes = Buffer.alloc(Number(size));
+      const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
+      const after = await handle.stat({ bigint: true });
+      if (bytesRead === bytes.length && after.mtimeNs === mtimeNs && after.size === size) {
+        return { bytes, identity: { ino, mtimeNs, ctimeNs, size } };
+      }
+      if (round === readRounds) throw unreadable(file, 'changes while it is read');
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+export function unreadable(file: string, why: string, cause?: unknown): LaresError {
+  return new LaresError('E_DDNS_ZONE_READ', `cannot read zone ${file}: ${why}`, { cause });
+}
+
+export interface Replaced {
+  /** The new file, now in place. */
+  written: Identity;
+  /** Where the file that was displaced lies, if it is not the `expected` one: an edit to be merged. */
+  displaced?: string;
+}
+
+/**
+ * Puts `bytes` in the place of `target`, which was read in state `expected`; attributes come from `like`. The caller
+ * makes the folder durable.
+ * @throws LaresError E_DDNS_ZONE_WRITE, E_DDNS_OWNER, E_DDNS_XATTR, E_DDNS_ZONE_BUSY; nothing has changed then.
+ */
+export async function replace(
+  target: string,
+  like: string,
+  expected: Identity,
+  bytes: Buffer,
+): Promise<Replaced> {
+  const temporary = temporaryName(target, expected);
+  try {
+    await writeLike(temporary, like, bytes, expected);
+    if (!swap(temporary, target)) return { written: await renameOver(temporary, target, expected) };
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') await rm(temporary, { force: true });
+    throw asWriteError(target, error);
+  }
+  const written = await identify(target);
+  if (!sameContent(await identify(temporary), expected)) return { written, displaced: temporary };
+  await rm(temporary);
+  return { written };
+}
+
+async function writeLike(temporary: string, like: string, bytes: Buffer, expected: Identity): Promise<void> {
+  const handle = await open(temporary, 'wx', 0o600);
+  try {
+    await copyAttributes(like, handle);
+    await handle.writeFile(bytes);
+    // tinydns serves the modification time in seconds as the zone's serial number: it has to grow.
+    const oldSeconds = Number(expected.mtimeNs / 1_000_000_000n);
+    const serial = oldSeconds + 1;
+    if (wallMs() / 1_000 < serial) await handle.utimes(serial, serial);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function copyAttributes(like: string, to: FileHandle): Promise<void> {
+  const from = await open(like, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const [old, made] = [await from.stat(), await to.stat()];
+    if (old.uid !== made.uid || old.gid !== made.gid) {
+      await to.chown(old.uid, old.gid).catch((cause: unknown) => {
+        throw new LaresError(
+          'E_DDNS_OWNER',
+          `${like} belongs to uid ${old.uid}, gid ${old.gid}, which a rewrite could not keep: ` +
+            'chown it to the user of the daemon',
+          { cause },
+        );
+      });
+    }
+    await to.chmod(old.mode & 0o7777);
+    for (const name of listXattrs(from.fd)) copyXattr(from.fd, to.fd, name, like);
+  } finally {
+    await from.close();
+  }
+}
+
+function copyXattr(from: number, to: number, name: string, like: string): void {
+  try {
+    setXattr(to, name, getXattr(from, name));
+  } catch (cause) {
+    // Labels of a security module: it sets them itself on a new file, by its own policy.
+    if (name.startsWith('security.')) return;
+    throw new LaresError(
+      'E_DDNS_XATTR',
+      `${like} has the attribute ${name}, which a rewrite could not keep`,
+      { cause },
+    );
+  }
+}
+
+/** False where the file system cannot exchange names (NFS, some of FUSE). */
+function swap(temporary: string, target: string): boolean {
+  try {
+    exchange(temporary, target);
+    return true;
+  } catch (error) {
+    if (['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'].includes(errnoOf(error))) return false;
+    throw error;
+  }
+}
+
+async function renameOver(temporary: string, target: string, expected: Identity): Promise<Identity> {
+  if (!sameState(await identify(target), expected))
+    throw new LaresError('E_DDNS_ZONE_BUSY', `${target} was just saved by somebody else; it is tried again`);
+  await rename(temporary, target);
+  return identify(target);
+}
+
+/** Failed system calls as E_DDNS_ZONE_WRITE; what is an error of ours already, or a bug, stays as it is. */
+export function asWriteError(target: string, error: unknown): unknown {
+  if (error instanceof LaresError || errnoOf(error) === '') return error;
+  const folder = path.dirname(target);
+  const advice = ['EACCES', 'EPERM', 'EROFS'].includes(errnoOf(error))
+    ? ` (the folder must be writable: lares ddns setup ${target})`
+    : '';
+  return new LaresError(
+    'E_DDNS_ZONE_WRITE',
+    `cannot write a new zone in ${folder}: ${explain(error)}${advice}`,
+    { cause: error },
+  );
+}
+
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function temporaryName(target: string, { ino, mtimeNs, size }: Identity): string {
+  return path.join(path.dirname(target), `.${path.basename(target)}.lares-${ino}-${mtimeNs}-${size}`);
+}
+
+/**
+ * Clears what an interrupted rewrite left beside `target`. The old file, or a new one that was never put in place, is
+ * removed; anything else may be somebody's edit and is kept under a visible name, which `kept` is told.
+ */
+export async function recover(target: string, kept: (file: string) => void): Promise<void> {
+  const folder = path.dirname(target);
+  const pattern = new RegExp(`^\\.${RegExp.escape(path.basename(target))}\\.lares-(\\d+)-(\\d+)-(\\d+)$`);
+  for (const name of await readdir(folder)) {
+    const match = pattern.exec(name);
+    if (match === null) continue;
+    const [ino = 0n, mtimeNs = 0n, size = 0n] = match.slice(1).map(BigInt);
+    const read: Identity = { ino, mtimeNs, size, ctimeNs: 0n };
+    const file = path.join(folder, name);
+    if (sameContent(await identify(file), read) || sameContent(await identify(target), read)) await rm(file);
+    else {
+      const saved = `${target}.saved-${mtimeNs}`;
+      await rename(file, saved);
+      kept(saved);
+    }
+  }
+}

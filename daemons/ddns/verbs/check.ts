@@ -1,0 +1,51 @@
+// `lares ddns check ZONE`: every problem of a zone with its line, as an editor's error list would have it.
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { wallMs } from '../../../lib/clock.ts';
+import type { Io } from '../../../lib/command.ts';
+import { explain, LaresError } from '../../../lib/errors.ts';
+import { paintFor } from '../../../lib/table.ts';
+import { parseZone, type Zone, type ZoneProblem } from '../core/zone.ts';
+
+export function registerCheck(program: Command, io: Io): void {
+  program
+    .command('check')
+    .description('say what is wrong in a zone; exit status 0 if every block is good, else 1')
+    .argument('<zone>', 'the file with the "# dynamic:" blocks')
+    .option('--json', 'print JSON')
+    .action((file: string, { json = false }: { json?: boolean }) => {
+      const zone = parseZone(read(file));
+      const problems = [...zone.problems, ...futureStamps(zone)].sort((a, b) => a.line - b.line);
+      const records = zone.blocks.reduce((sum, block) => sum + block.records.length, 0);
+      const summary = { file, blocks: zone.blocks.length, keys: zone.keys.size, records };
+      if (json) io.out(`${JSON.stringify({ ...summary, problems })}\n`);
+      else {
+        const paint = paintFor(io.stdout);
+        for (const { line, severity, message } of problems) {
+          io.out(`${file}:${line}: ${paint(severity === 'bad' ? 'red' : 'yellow', severity)}: ${message}\n`);
+        }
+        io.out(
+          `${file}: ${records} address lines in ${zone.blocks.length} blocks for ${zone.keys.size} keys\n`,
+        );
+      }
+      if (problems.some(({ severity }) => severity === 'bad')) io.exit(1);
+    });
+}
+
+function futureStamps({ blocks }: Zone): ZoneProblem[] {
+  return blocks
+    .filter(({ stamp }) => stamp * 1_000 > wallMs())
+    .map(({ line }) => ({
+      line,
+      severity: 'note',
+      message: 'the stamp lies in the future; it counts only once the clock is near it',
+    }));
+}
+
+function read(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new LaresError('E_DDNS_ZONE_READ', `cannot read zone ${file}: ${explain(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,153 @@
+// `lares ddns setup ZONE`: what the receiver needs to rewrite a zone under systemd. Writes two drop-ins (the zone's
+// name, and the hole in the sandbox for its folder) and asks the kernel whether the daemon's user has the rights. It
+// changes no owner and no mode: those are the admin's, so it prints the commands.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import path from 'node:path';
+import type { Command } from 'commander';
+import { writeFileAtomic } from '../../../lib/atomic.ts';
+import type { Io } from '../../../lib/command.ts';
+import { explain, LaresError } from '../../../lib/errors.ts';
+import { parseZone } from '../core/zone.ts';
+
+interface SetupOptions {
+  user: string;
+  root: string;
+  dryRun?: boolean;
+  json?: boolean;
+}
+
+interface Plan {
+  zone: string;
+  folder: string;
+  files: { file: string; text: string }[];
+  /** What keeps the receiver from working, each with the command that mends it. */
+  missing: { text: string; command: string }[];
+}
+
+export function registerSetup(program: Command, io: Io): void {
+  program
+    .command('setup')
+    .description('let the receiver rewrite a zone under systemd: write its drop-ins, check the rights')
+    .argument('<zone>', 'the file with the "# dynamic:" blocks')
+    .option('--user <name>', 'the user that the receiver runs as', 'lares-ddns')
+    .option('--root <dir>', 'write below this folder instead of /', '/')
+    .option('--dry-run', 'only say what would be done')
+    .option('--json', 'print JSON')
+    .action((zone: string, options: SetupOptions) => {
+      const plan = planFor(zone, options);
+      if (options.dryRun !== true) plan.files.forEach(write);
+      if (options.json === true) io.out(`${JSON.stringify(plan)}\n`);
+      else io.out(render(plan, options));
+      if (plan.missing.length > 0) io.exit(1);
+    });
+}
+
+function planFor(given: string, { user, root }: SetupOptions): Plan {
+  const zone = path.resolve(given);
+  const target = realZone(zone);
+  const folder = path.dirname(target);
+  const dropIn = (where: string, text: string): Plan['files'][number] => ({
+    file: path.join(root, where),
+    text: `# Written by lares ddns setup.\n${text}`,
+  });
+  return {
+    zone,
+    folder,
+    files: [
+      dropIn('etc/lares/ddns.conf.d/50-zone.conf', `[Receiver]\nZone=${zone}\n`),
+      dropIn(
+        'etc/systemd/system/lares-ddns.service.d/50-zone.conf',
+        `[Service]\nReadWritePaths=${unitPath(folder)}\n`,
+      ),
+    ],
+    missing: missingRights(target, folder, user),
+  };
+}
+
+function realZone(zone: string): string {
+  try {
+    const target = realpathSync(zone);
+    parseZone(readFileSync(target));
+    return target;
+  } catch (cause) {
+    throw new LaresError('E_DDNS_ZONE_READ', `cannot read zone ${zone}: ${explain(cause)}`, { cause });
+  }
+}
+
+function missingRights(target: string, folder: string, user: string): Plan['missing'] {
+  const ids = idsOf(user);
+  if (ids === undefined)
+    return [
+      {
+        text: `there is no user ${user}`,
+        command: `useradd --system --user-group --shell /usr/sbin/nologin ${user}`,
+      },
+    ];
+  const missing: Plan['missing'] = [];
+  if (statSync(target).uid !== ids.uid) {
+    missing.push({
+      text: `${target} does not belong to ${user}, and a rewrite could not keep its owner`,
+      command: `chown ${user} ${quote(target)}`,
+    });
+  }
+  if (!mayWrite(folder, ids))
+    missing.push({
+      text: `${user} may not write in ${folder}`,
+      command: `setfacl -m u:${user}:rwx ${quote(folder)}`,
+    });
+  return missing;
+}
+
+function idsOf(user: string): { uid: number; gid: number } | undefined {
+  const line = spawnSync('getent', ['passwd', '--', user], { encoding: 'utf8' }).stdout.split(':');
+  return line[2] === undefined ? undefined : { uid: Number(line[2]), gid: Number(line[3]) };
+}
+
+// The kernel knows about modes, groups, access lists and mounts; asked as the user itself where that is allowed.
+function mayWrite(folder: string, ids: { uid: number; gid: number }): boolean {
+  const { error, status } = spawnSync(
+    '/usr/bin/test',
+    ['-w', folder, '-a', '-x', folder],
+    process.getuid?.() === 0 ? ids : {},
+  );
+  if (error !== undefined)
+    throw new LaresError('E_DDNS_SETUP', `cannot check the rights on ${folder}: ${error.message}`, {
+      cause: error,
+    });
+  return status === 0;
+}
+
+function write({ file, text }: Plan['files'][number]): void {
+  try {
+    mkdirSync(path.dirname(file), { recursive: true });
+    writeFileAtomic(file, text, 0o644);
+  } catch (cause) {
+    throw new LaresError('E_DDNS_SETUP', `cannot write ${file}: ${explain(cause)}; run it as root`, {
+      cause,
+    });
+  }
+}
+
+function render({ zone, files, missing }: Plan, { dryRun }: SetupOptions): string {
+  const done = files.map(
+    ({ file, text }) =>
+      `${dryRun === true ? 'would write' : 'wrote'} ${file}\n${text.replaceAll(/^/gm, '    ').trimEnd()}\n`,
+  );
+  const todo = missing.map(({ text, command }) => `missing: ${text}\n    ${command}\n`);
+  const last =
+    missing.length === 0
+      ? `${zone} is ready. Then: systemctl daemon-reload\n`
+      : 'Run these commands, then lares ddns setup again.\n';
+  return [...done, ...todo, last].join('');
+}
+
+/** A path as a unit file takes it: % doubled, quoted where it has blanks. */
+function unitPath(folder: string): string {
+  const escaped = folder.replaceAll('%', '%%');
+  return /[\s"'\\]/.test(escaped) ? `"${escaped.replaceAll(/["\\]/g, '\\$&')}"` : escaped;
+}
+
+function quote(word: string): string {
+  return /^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,183 @@
+// One zone file on disk: read whole, watched, and replaced so that readers see the old or the new file and nothing
+// else. A rewrite swaps names with the file it was made from and then looks at what it displaced; if an admin saved
+// in between, that edit came out, and the changes are applied to it again. It never writes into an existing file.
+import { type FSWatcher, watch } from 'node:fs';
+import { realpath, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errnoOf, explain, LaresError } from '../../lib/errors.ts';
+import type { Rewritten } from './core/rewrite.ts';
+import { parseZone, type Zone } from './core/zone.ts';
+import {
+  asWriteError,
+  type Identity,
+  identify,
+  readWhole,
+  recover,
+  replace,
+  sameState,
+  syncFolder,
+  unreadable,
+} from './replace.ts';
+
+export interface ZoneEvents {
+  /** Another zone is in force, read from the file. */
+  read: (zone: Zone) => void;
+  /** An edit was saved during a rewrite and has been merged. */
+  conflict: (text: string) => void;
+  /** A file was left by an interrupted rewrite and may hold an edit: kept under `kept`. */
+  leftover: (kept: string) => void;
+  watchLost: (error: unknown) => void;
+}
+
+// An editor that truncates and then writes leaves the file whole within this time.
+const settleMs = 100;
+const settleRounds = 50;
+// For what inotify does not see: other hosts, a retargeted link, a replaced folder.
+const pollMs = 10_000;
+const mergeRounds = 5;
+
+export class ZoneFile {
+  readonly #path: string;
+  readonly #events: ZoneEvents;
+  #zone: Zone | undefined;
+  #seen: Identity | undefined;
+  #target = '';
+  #watchers: FSWatcher[] = [];
+  #poll: NodeJS.Timeout | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(file: string, events: ZoneEvents) {
+    this.#path = file;
+    this.#events = events;
+  }
+
+  /** The zone in force: the last that could be read. */
+  get zone(): Zone | undefined {
+    return this.#zone;
+  }
+
+  /** Reads the file if it is another than the one in force. @throws LaresError E_DDNS_ZONE_READ */
+  refresh(): Promise<void> {
+    return this.#alone(() => this.#refresh());
+  }
+
+  /**
+   * Replaces the file by `edit` of what it holds, durably, and says what changed.
+   * @throws LaresError E_DDNS_ZONE_READ, E_DDNS_ZONE_WRITE, E_DDNS_OWNER
+   */
+  apply(edit: (zone: Zone) => Rewritten): Promise<Rewritten> {
+    return this.#alone(async () => {
+      try {
+        return await this.#apply(edit);
+      } catch (error) {
+        // Nothing is known of the file now: the next look starts anew and clears what was left.
+        this.#seen = undefined;
+        throw asWriteError(this.#target, error);
+      }
+    });
+  }
+
+  /** Calls `refresh` whenever the file may have changed; errors go to `failed`. */
+  watch(failed: (error: unknown) => void): void {
+    const look = (): void => void this.refresh().catch(failed);
+    const names = new Set([path.resolve(this.#path), this.#target].filter((name) => name !== ''));
+    for (const name of names) {
+      try {
+        const watcher = watch(path.dirname(name), { persistent: false }, (_, changed) => {
+          if (changed === null || changed === path.basename(name)) look();
+        });
+        watcher.on('error', this.#events.watchLost);
+        this.#watchers.push(watcher);
+      } catch (error) {
+        this.#events.watchLost(error);
+      }
+    }
+    this.#poll = setInterval(look, pollMs);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#poll);
+    for (const watcher of this.#watchers.splice(0)) watcher.close();
+    await this.#turn;
+  }
+
+  // One operation at a time; a failed one does not stop the next.
+  #alone<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(operation);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  async #refresh(): Promise<void> {
+    try {
+      this.#target = await realpath(this.#path);
+      if (this.#seen === undefined) await recover(this.#target, this.#events.leftover);
+      else if (!(await this.#settled())) return;
+      const { bytes, identity } = await readWhole(this.#target);
+      this.#zone = parseZone(bytes, this.#zone);
+      this.#seen = identity;
+      this.#events.read(this.#zone);
+    } catch (error) {
+      // What has no errno is ours, or a bug: not to be dressed as trouble with a file.
+      throw errnoOf(error) === '' ? error : unreadable(this.#path, explain(error), error);
+    }
+  }
+
+  /** Waits until a changed file stays as it is for a moment; false where it has not changed. */
+  async #settled(): Promise<boolean> {
+    let last = await identify(this.#target);
+    if (sameState(last, this.#seen)) return false;
+    for (let round = 0; round < settleRounds; round += 1) {
+      await sleep(settleMs);
+      const now = await identify(this.#target);
+      if (sameState(now, last)) return true;
+      last = now;
+    }
+    return true;
+  }
+
+  async #apply(edit: (zone: Zone) => Rewritten): Promise<Rewritten> {
+    await this.#refresh();
+    const { zone, seen } = this.#inForce();
+    const first = edit(zone);
+    if (!first.dirty) return first;
+    let result = first;
+    let expected = seen;
+    // What the last round displaced although it was not what it had read: the admin's edit, to be merged and removed.
+    let edited: string | undefined;
+    for (let round = 0; round < mergeRounds; round += 1) {
+      const { displaced, written } = await replace(
+        this.#target,
+        edited ?? this.#target,
+        expected,
+        result.zone.bytes,
+      );
+      if (edited !== undefined) await rm(edited);
+      this.#zone = result.zone;
+      this.#seen = written;
+      if (displaced === undefined) {
+        await syncFolder(path.dirname(this.#target));
+        return { ...result, changes: first.changes };
+      }
+      this.#events.conflict(
+        `${this.#target} was saved by somebody else during a rewrite; both edits are kept`,
+      );
+      edited = displaced;
+      expected = written;
+      const { bytes } = await readWhole(displaced);
+      const merged = parseZone(bytes, this.#zone);
+      this.#events.read(merged);
+      result = edit(merged);
+    }
+    throw new LaresError(
+      'E_DDNS_ZONE_WRITE',
+      `${this.#target} keeps changing; the last edit displaced is in ${edited ?? ''}`,
+    );
+  }
+
+  #inForce(): { zone: Zone; seen: Identity } {
+    if (this.#zone === undefined || this.#seen === undefined) throw unreadable(this.#path, 'not read yet');
+    return { zone: this.#zone, seen: this.#seen };
+  }
+}

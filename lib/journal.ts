@@ -1,0 +1,81 @@
+// Where log records go: a pino destination of three dresses. A terminal gets short coloured lines, a pipe gets one
+// `<priority>text` line a record (sd-daemon(3)), and a script gets JSON with the journal's own field names. It never
+// blocks the daemon: what cannot be written at once is counted and said with the next record that can.
+import { writeSync } from 'node:fs';
+import { styleText } from 'node:util';
+import pino from 'pino';
+import { errnoOf } from './errors.ts';
+import type { Fields, Level, Log, Message } from './messages.ts';
+
+export type Dress = 'terminal' | 'pipe' | 'json';
+
+// syslog(3) priorities.
+const priorities: Record<Level, number> = { critical: 2, error: 3, warning: 4, notice: 5, info: 6, debug: 7 };
+const colours = ['red', 'red', 'red', 'red', 'yellow', 'bold', 'reset', 'gray'] as const;
+
+type Entry = { time: number; PRIORITY: number; MESSAGE: string; SYSLOG_IDENTIFIER: string };
+
+/** Logs to `fd`; records below `level` are left out. */
+export function openLog(daemon: string, dress: Dress, fd: number, level: Level = 'info'): Log {
+  const identifier = `lares-${daemon}`;
+  const logger = pino(
+    {
+      base: { SYSLOG_IDENTIFIER: identifier },
+      messageKey: 'MESSAGE',
+      customLevels: { critical: 60, error: 50, warning: 40, notice: 35, info: 30, debug: 20 },
+      useOnlyCustomLevels: true,
+      level,
+      formatters: { level: (label) => ({ PRIORITY: priorities[label as Level] }) },
+    },
+    destination(dress, fd),
+  );
+  return {
+    say: (message: Message, text: string, fields: Fields = {}) => {
+      logger[message.level]({ MESSAGE_ID: message.id, ...fields }, text);
+    },
+  };
+}
+
+function destination(dress: Dress, fd: number): pino.DestinationStream {
+  let dropped = 0;
+  return {
+    write: (line) => {
+      const lost = dropped === 0 ? '' : dressed(dress, droppedLine(dropped));
+      try {
+        writeSync(fd, lost + dressed(dress, line));
+        dropped = 0;
+      } catch (error) {
+        // A reader that is slow (EAGAIN) or gone (EPIPE, EIO) must not stop the daemon; anything else is a bug.
+        if (!['EAGAIN', 'EPIPE', 'EIO'].includes(errnoOf(error))) throw error;
+        dropped += 1;
+      }
+    },
+  };
+}
+
+function droppedLine(count: number): string {
+  const entry = {
+    time: Date.now(),
+    PRIORITY: 4,
+    SYSLOG_IDENTIFIER: 'lares',
+    MESSAGE: `${count} records dropped`,
+  };
+  return `${JSON.stringify(entry)}\n`;
+}
+
+/** One record, as pino wrote it, in the dress wanted. Exported for its test. */
+export function dressed(dress: Dress, json: string): string {
+  if (dress === 'json') return json;
+  const entry = JSON.parse(json) as Entry;
+  // A newline in a message would start a record of its own, with a priority of the sender's choice.
+  const text = entry.MESSAGE.replace(
+    /\p{Cc}/gu,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+  if (dress === 'pipe') return `<${entry.PRIORITY}>${text}\n`;
+  const clock = new Date(entry.time).toTimeString().slice(0, 8);
+  const noun = entry.SYSLOG_IDENTIFIER.replace(/^lares-/, '').padEnd(9);
+  const style = (format: Parameters<typeof styleText>[0], part: string): string =>
+    styleText(format, part, { validateStream: false });
+  return `${style('gray', clock)} ${style('cyan', noun)} ${style(colours[entry.PRIORITY] ?? 'reset', text)}\n`;
+}

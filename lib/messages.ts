@@ -1,0 +1,27 @@
+// What a daemon can say, declared once: a MESSAGE_ID (sd-id128) and a level a message. Ids are an interface: they never
+// change their meaning, and the journal's catalogue explains each.
+
+export type Level = 'debug' | 'info' | 'notice' | 'warning' | 'error' | 'critical';
+
+export interface Message {
+  /** 32 lower-case hex digits. */
+  id: string;
+  level: Level;
+}
+
+/** Journal fields beside MESSAGE; names in upper case as the journal wants them. */
+export type Fields = Record<Uppercase<string>, string | number | undefined>;
+
+export interface Log {
+  say: (message: Message, text: string, fields?: Fields) => void;
+}
+
+/** The messages that every daemon has, said by lib/daemon.ts. */
+export const commonMessages = {
+  ready: { id: 'aab2514218b946999a9735aa2792332c', level: 'notice' },
+  stopped: { id: '17b2fc03ba9148aeabc641c0230d5c09', level: 'notice' },
+  reloaded: { id: '74667fdc58734857bfa25c3da9c58434', level: 'notice' },
+  configProblem: { id: '7691e6d48cf94692ab4060a02550cea6', level: 'warning' },
+  unknownFd: { id: '4e590f648fdf44468205c1a980ecd364', level: 'warning' },
+  failed: { id: 'd7082682804c4f14a0f820a25571522f', level: 'critical' },
+} as const satisfies Record<string, Message>;

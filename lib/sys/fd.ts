@@ -1,0 +1,54 @@
+// What an inherited descriptor is (getsockopt(2), SO_DOMAIN and SO_TYPE of asm-generic/socket.h), and keeping it from
+// child processes (fcntl(2)).
+import { bind, check } from './libc.ts';
+
+const SOL_SOCKET = 1;
+const SO_TYPE = 3;
+const SO_DOMAIN = 39;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+const getsockopt = bind(
+  'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint8_t *length)',
+);
+const fcntl = bind('int fcntl(int fd, int command, int argument)');
+
+export type SocketDomain = 'unix' | 'inet' | 'inet6' | 'netlink' | 'other';
+export type SocketType = 'stream' | 'dgram' | 'other';
+
+const domains = new Map<number, SocketDomain>([
+  [1, 'unix'],
+  [2, 'inet'],
+  [10, 'inet6'],
+  [16, 'netlink'],
+]);
+const types = new Map<number, SocketType>([
+  [1, 'stream'],
+  [2, 'dgram'],
+]);
+
+/** @throws Error with code ENOTSOCK for what is no socket, EBADF for what is not open. */
+export function socketKind(fd: number): { domain: SocketDomain; type: SocketType } {
+  return {
+    domain: domains.get(option(fd, SO_DOMAIN)) ?? 'other',
+    type: types.get(option(fd, SO_TYPE)) ?? 'other',
+  };
+}
+
+/** Keeps `fd` out of programs that this process starts. */
+export function closeOnExec(fd: number): void {
+  check(fcntl(fd, F_SETFD, FD_CLOEXEC), 'fcntl', `fd ${fd}`);
+}
+
+/** Lets `fd` through to a program that takes this process's place. Node closes what it has inherited by default. */
+export function keepOnExec(fd: number): void {
+  check(fcntl(fd, F_SETFD, 0), 'fcntl', `fd ${fd}`);
+}
+
+function option(fd: number, name: number): number {
+  const value = Buffer.alloc(4);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(4);
+  check(getsockopt(fd, SOL_SOCKET, name, value, length), 'getsockopt', `fd ${fd}`);
+  return value.readInt32LE();
+}

@@ -1,0 +1,25 @@
+// The native seam: how the C library is called. Everything that Node has no call for goes through this folder, one
+// file a topic. Memory comes from koffi.alloc or from Buffers that live for one synchronous call; a failed call throws
+// an Error whose `code` is the errno name, as Node's own file functions do.
+import { getSystemErrorName } from 'node:util';
+import koffi from 'koffi';
+
+const libc = koffi.load('libc.so.6');
+
+export type NativeFunction = (...args: (number | string | Buffer)[]) => number | bigint;
+
+/** Binds a function of libc by its C prototype. */
+export function bind(prototype: string): NativeFunction {
+  return libc.func(prototype);
+}
+
+/** The result, or the error that errno names; errno is only meaningful right after a negative result. */
+export function check(result: number | bigint, call: string, subject = ''): number {
+  const value = Number(result);
+  if (value >= 0) return value;
+  const code = getSystemErrorName(-koffi.errno());
+  throw Object.assign(new Error(`${code}: ${call}${subject === '' ? '' : ` '${subject}'`}`), {
+    code,
+    syscall: call,
+  });
+}

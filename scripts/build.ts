@@ -1,0 +1,75 @@
+// Fills dist/ with the staged tree: bin/lares, lib/lares with the runtime, one bundle a program, and the native addons.
+// Everything is written beside its name and renamed, so that a build never pulls a file from under a running daemon.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { build } from 'esbuild';
+import { addons, nativePlugin } from './native.ts';
+
+const root = path.join(import.meta.dirname, '..');
+const out = path.resolve(process.argv[2] ?? 'dist');
+const lib = path.join(out, 'lib/lares');
+const nouns = readdirSync(path.join(root, 'daemons'), { withFileTypes: true }).filter((entry) =>
+  entry.isDirectory(),
+);
+
+const launcher = `#!/bin/sh
+here=$(readlink -f -- "$0") || exit 1
+lib=\${here%/bin/lares}/lib/lares
+exec "$lib/node" --disable-warning=ExperimentalWarning "$lib/lares.mjs" "$@"
+`;
+
+mkdirSync(path.join(lib, 'native'), { recursive: true });
+mkdirSync(path.join(out, 'bin'), { recursive: true });
+await bundle();
+for (const [name, from] of Object.entries(addons(root)))
+  place(path.join(lib, 'native', name), (to) => stripped(from, to));
+place(path.join(lib, 'node'), (to) => stripped(process.execPath, to));
+place(path.join(out, 'bin/lares'), (to) => {
+  writeFileSync(to, launcher);
+  chmodSync(to, 0o755);
+});
+process.stdout.write(
+  `built ${path.relative(process.cwd(), out) || '.'}: ${nouns.map(({ name }) => name).join(', ')}\n`,
+);
+
+async function bundle(): Promise<void> {
+  const { outputFiles } = await build({
+    entryPoints: Object.fromEntries(
+      nouns.map(({ name }) => [name, path.join(root, 'daemons', name, 'main.ts')]),
+    ),
+    outdir: lib,
+    outExtension: { '.js': '.mjs' },
+    write: false,
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    // Whitespace stays: on an uncaught error Node prints the offending line, which would be the whole bundle.
+    minifySyntax: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+    plugins: [nativePlugin(root)],
+    banner: {
+      js: [
+        "import { createRequire as $require } from 'node:module';",
+        'const require = $require(import.meta.url), __dirname = import.meta.dirname;',
+      ].join('\n'),
+    },
+  });
+  for (const { path: file, contents } of outputFiles) place(file, (to) => writeFileSync(to, contents));
+}
+
+function place(file: string, make: (temporary: string) => void): void {
+  const temporary = `${file}.new`;
+  rmSync(temporary, { force: true });
+  make(temporary);
+  renameSync(temporary, file);
+}
+
+/** A copy without debugging symbols (18 MB of the runtime); whole where binutils are not installed. */
+function stripped(from: string, to: string): void {
+  copyFileSync(from, to);
+  const { error, status } = spawnSync('strip', [to], { stdio: 'ignore' });
+  if (error !== undefined || status !== 0) copyFileSync(from, to);
+}
