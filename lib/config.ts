@@ -3,7 +3,7 @@
 // with its file:line, and the caller says them. Lookup follows systemd: of the main files the one in the highest
 // folder wins; drop-ins of all folders merge, sorted by name, a higher folder hiding a lower one's file of the same
 // name.
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { errnoOf, explain } from './errors.ts';
 import { parseIni } from './ini.ts';
@@ -113,7 +113,7 @@ export function renderConfig(table: Table, texts: Record<string, string>): strin
 
 /** The commented sample: every key with its help and its default. */
 export function renderSample(table: Table, noun: string): string {
-  const head = `# /etc/lares/${noun}.conf: all defaults, commented out. See ${noun}.conf(5).\n\n`;
+  const head = `# /etc/lares/${noun}.conf: all defaults, commented out.\n\n`;
   return head + render(table, (_, key) => `${wrapComment(key.help)}#${key.key}=${key.fallback}\n`, '\n');
 }
 
@@ -125,13 +125,17 @@ function render(table: Table, one: (field: string, key: Key<unknown>) => string,
 }
 
 function wrapComment(text: string): string {
-  return text.replace(/(.{1,96})(?:\s+|$)/g, '# $1\n');
+  return text.replace(/(\S{97,}|.{1,96})(?:\s+|$)/g, '# $1\n');
 }
 
 function readBounded(file: string, problems: Problem[]): string {
   try {
-    if (statSync(file).size <= fileBytes) return readFileSync(file, 'utf8');
-    problems.push({ place: file, message: `larger than ${fileBytes} bytes, ignored` });
+    const found = statSync(file);
+    // A drop-in that is a link to /dev/null hides one of a lower folder.
+    if (realpathSync(file) === '/dev/null') return '';
+    if (found.isFile() && found.size <= fileBytes) return readFileSync(file, 'utf8');
+    const why = found.isFile() ? `larger than ${fileBytes} bytes` : 'not a regular file';
+    problems.push({ place: file, message: `${why}, ignored` });
   } catch (error) {
     problems.push({ place: file, message: `cannot be read, ignored: ${explain(error)}` });
   }

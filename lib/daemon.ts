@@ -3,19 +3,18 @@
 // process; everything below it gets those as arguments. No force-exit timer: a daemon that does not end has a leak to
 // be found.
 import type { Socket } from 'node:dgram';
-import { closeSync, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { accessSync, closeSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { parseArgs } from 'node:util';
 import { type Clock, systemClock } from './clock.ts';
 import { configFiles, type Loaded, loadConfig, renderConfig, type Table, type Values } from './config.ts';
 import { errnoOf, explain, LaresError } from './errors.ts';
+import { type Flags, helpFor, readFlags } from './flags.ts';
 import { openLog } from './journal.ts';
 import {
   adoptUdp,
   bindUdp,
   closeInherited,
   formatEndpoint,
-  type Inherited,
   parseEndpoint,
   type Receive,
   takeInherited,
@@ -57,38 +56,41 @@ export interface DaemonSpec<T extends Table> {
   start: (context: Context<T>) => Promise<Running<T>>;
 }
 
-interface Flags {
-  conf?: string;
-  state?: string;
-  listen: string[];
-  json: boolean;
-  action: 'run' | 'check' | 'show-config' | 'version' | 'help';
-}
-
 /** Runs the daemon until it is told to stop. Declared once a process, by its main. */
 export function runDaemon<T extends Table>(spec: DaemonSpec<T>): void {
-  const flags = readFlags(spec.name);
+  const flags = flagsOf(spec.name);
   if (flags === undefined) return;
   const load = (): Loaded<T> =>
     loadConfig(spec.config, flags.conf === undefined ? configFiles(spec.name) : [flags.conf]);
+  if (flags.action === 'run') void serve(spec, flags, load);
+  else answer(spec, flags.action, load);
+}
+
+function answer<T extends Table>(
+  spec: DaemonSpec<T>,
+  action: Exclude<Flags['action'], 'run'>,
+  load: () => Loaded<T>,
+): void {
   const print = (text: string): boolean => process.stdout.write(text);
-  switch (flags.action) {
-    case 'version':
-      print(`lares-${spec.name} ${version}\n`);
-      return;
-    case 'help':
-      print(help(spec));
-      return;
-    case 'check':
-      process.exitCode = checkConfig(load(), print);
-      return;
-    case 'show-config': {
-      const { files, texts } = load();
-      print(files.map((file) => `# ${file}\n`).join('') + renderConfig(spec.config, texts));
-      return;
+  try {
+    switch (action) {
+      case 'version':
+        print(`lares-${spec.name} ${version}\n`);
+        return;
+      case 'help':
+        print(helpFor(spec));
+        return;
+      case 'check':
+        process.exitCode = checkConfig(load(), print);
+        return;
+      case 'show-config': {
+        const { files, texts } = load();
+        print(files.map((file) => `# ${file}\n`).join('') + renderConfig(spec.config, texts));
+      }
     }
-    case 'run':
-      void serve(spec, flags, load);
+  } catch (error) {
+    process.stderr.write(`lares-${spec.name}: ${explain(error)}\n`);
+    process.exitCode = exitCodeOf(error);
   }
 }
 
@@ -97,11 +99,7 @@ async function serve<T extends Table>(
   flags: Flags,
   load: () => Loaded<T>,
 ): Promise<void> {
-  const dress = flags.json
-    ? 'json'
-    : isatty(2) || process.env['LARES_LOG'] === 'terminal'
-      ? 'terminal'
-      : 'pipe';
+  const dress = flags.json ? 'json' : isatty(2) ? 'terminal' : 'pipe';
   const log = openLog(spec.name, dress, flags.json ? 1 : 2);
   const undo: (() => void | Promise<void>)[] = [];
   const fail = (error: unknown): void => {
@@ -110,20 +108,17 @@ async function serve<T extends Table>(
     process.exit(exitCodeOf(error));
   };
   process.on('uncaughtException', fail);
-  process.on('unhandledRejection', fail);
 
-  const loaded = load();
-  report(loaded, log);
-  if (loaded.missing.length > 0) {
-    log.say(
-      say.failed,
-      `not configured: ${loaded.missing.join(', ')} must be set in /etc/lares/${spec.name}.conf`,
-    );
-    process.exitCode = exitCodes.notConfigured;
-    return;
-  }
   try {
-    const inherited = takeInherited(process.env, process.pid);
+    const loaded = load();
+    report(loaded, log);
+    if (loaded.missing.length > 0) {
+      const keys = loaded.missing.join(', ');
+      log.say(say.failed, `not configured: ${keys} must be set in /etc/lares/${spec.name}.conf`);
+      process.exitCode = exitCodes.notConfigured;
+      return;
+    }
+    const open = openers(spec, flags, log);
     const context: Context<T> = {
       config: loaded.values,
       stateFolder: stateFolder(spec.name, flags),
@@ -133,51 +128,60 @@ async function serve<T extends Table>(
       onStop: (step) => undo.push(step),
       fail,
     };
-    const running = await spec.start(context);
-    // Input is opened last and closed first: what still waits in a passed socket then is the next process's.
-    const sockets: Socket[] = [];
-    undo.push(() => sockets.forEach((socket) => socket.close()));
-    for (const open of openers(spec, flags, inherited, log)) {
-      const socket = await open((datagram, from) => running.receive(datagram, from));
-      socket.on('error', fail);
-      sockets.push(socket);
-    }
-    const where = sockets
-      .map((socket) => socket.address())
-      .map(({ address, port }) => formatEndpoint({ host: address, port }));
-    log.say(say.ready, `ready: listening on ${where.join(', ')}; ${running.status()}`);
-    onSignals(log, {
-      reload: async () => {
-        const next = load();
-        report(next, log);
-        if (next.missing.length === 0) await running.reload(next.values);
-        log.say(
-          say.reloaded,
-          next.missing.length === 0
-            ? `reloaded: ${running.status()}`
-            : `not reloaded: ${next.missing.join(', ')} missing; the old configuration stays in force`,
-        );
-      },
+    // From here on a signal waits its turn behind the start.
+    const started = start(spec, context, open, undo);
+    onSignals(log, started, {
+      reload: async () => reload(await started, load(), log),
       stop: () => unwind(undo),
       fail,
     });
+    await started;
   } catch (error) {
     await unwind(undo).catch(fail);
     fail(error);
   }
 }
 
-function openers<T extends Table>(
+type Opener = (receive: Receive) => Promise<Socket>;
+
+async function start<T extends Table>(
   spec: DaemonSpec<T>,
-  flags: Flags,
-  inherited: Inherited[],
-  log: Log,
-): ((receive: Receive) => Promise<Socket>)[] {
+  context: Context<T>,
+  open: Opener[],
+  undo: (() => void | Promise<void>)[],
+): Promise<Running<T>> {
+  const running = await spec.start(context);
+  // Input is opened last and closed first: what still waits in a passed socket then is the next process's.
+  const sockets: Socket[] = [];
+  undo.push(() => sockets.forEach((socket) => socket.close()));
+  for (const one of open) {
+    const socket = await one((datagram, from) => running.receive(datagram, from));
+    socket.on('error', context.fail);
+    sockets.push(socket);
+  }
+  const where = sockets
+    .map((socket) => socket.address())
+    .map(({ address, port }) => formatEndpoint({ host: address, port }));
+  context.log.say(say.ready, `ready: listening on ${where.join(', ')}; ${running.status()}`);
+  return running;
+}
+
+async function reload<T extends Table>(running: Running<T>, next: Loaded<T>, log: Log): Promise<void> {
+  report(next, log);
+  const missing = next.missing.join(', ');
+  if (missing === '') await running.reload(next.values);
+  const stays = `not reloaded: ${missing} missing; the old configuration stays in force`;
+  log.say(say.reloaded, missing === '' ? `reloaded: ${running.status()}` : stays);
+}
+
+function openers<T extends Table>(spec: DaemonSpec<T>, flags: Flags, log: Log): Opener[] {
+  const inherited = takeInherited(process.env, process.pid);
   const wanted = inherited.filter(({ name }) => name === spec.listen.name);
   for (const stranger of inherited.filter(({ name }) => name !== spec.listen.name)) {
+    const { name, fd } = stranger;
     log.say(
       say.unknownFd,
-      `closing passed socket '${stranger.name}' (fd ${stranger.fd}): this daemon knows only '${spec.listen.name}'`,
+      `closing passed socket '${name}' (fd ${fd}): this daemon knows only '${spec.listen.name}'`,
     );
     closeInherited(stranger);
   }
@@ -186,12 +190,17 @@ function openers<T extends Table>(
   return endpoints.map(parseEndpoint).map((endpoint) => (receive) => bindUdp(endpoint, receive));
 }
 
-// A second signal while one is handled waits its turn; after a stop has begun nothing else starts.
+// One at a time, behind the start; after a stop has begun nothing else starts.
 function onSignals(
   log: Log,
+  started: Promise<unknown>,
   act: { reload: () => Promise<void>; stop: () => Promise<void>; fail: (error: unknown) => void },
 ): void {
-  let turn = Promise.resolve();
+  // A start that fails is dealt with where it is awaited.
+  let turn = started.then(
+    () => undefined,
+    () => new Promise<void>(() => undefined),
+  );
   let stopping = false;
   const hasTerminal = isatty(0);
   const stop = (name: string): void => {
@@ -199,10 +208,7 @@ function onSignals(
     stopping = true;
     turn = turn
       .then(act.stop)
-      .then(() => {
-        for (const signal of ['SIGHUP', 'SIGTERM', 'SIGINT']) process.removeAllListeners(signal);
-        log.say(say.stopped, `stopped (${name})`);
-      })
+      .then(() => log.say(say.stopped, `stopped (${name})`))
       .catch(act.fail);
   };
   process.on('SIGTERM', () => stop('SIGTERM'));
@@ -230,6 +236,7 @@ async function unwind(undo: (() => void | Promise<void>)[]): Promise<void> {
 function stateFolder(noun: string, flags: Flags): string {
   const folder = flags.state ?? process.env['STATE_DIRECTORY']?.split(':')[0] ?? `/var/lib/lares/${noun}`;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  accessSync(folder, constants.W_OK | constants.X_OK);
   return realpathSync(folder);
 }
 
@@ -260,50 +267,12 @@ function chain(error: unknown): unknown[] {
   return error instanceof Error ? [error, ...chain(error.cause)] : [];
 }
 
-function readFlags(name: string): Flags | undefined {
+function flagsOf(name: string): Flags | undefined {
   try {
-    const { values } = parseArgs({
-      options: {
-        check: { type: 'boolean' },
-        'show-config': { type: 'boolean' },
-        version: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-        conf: { type: 'string' },
-        state: { type: 'string' },
-        listen: { type: 'string', multiple: true },
-        json: { type: 'boolean' },
-      },
-    });
-    const action = (['help', 'version', 'check', 'show-config'] as const).find(
-      (flag) => values[flag] === true,
-    );
-    const { conf, state, listen = [], json = false } = values;
-    return {
-      ...(conf === undefined ? {} : { conf }),
-      ...(state === undefined ? {} : { state }),
-      listen,
-      json,
-      action: action ?? 'run',
-    };
+    return readFlags(process.argv.slice(2));
   } catch (error) {
     process.stderr.write(`lares-${name}: ${explain(error)}\nTry --help.\n`);
     process.exitCode = exitCodes.usage;
     return undefined;
   }
-}
-
-function help<T extends Table>(spec: DaemonSpec<T>): string {
-  return `lares-${spec.name}: ${spec.summary}
-
-  --conf FILE      read this configuration file alone
-  --state DIR      keep state here instead of /var/lib/lares/${spec.name}
-  --listen ADDR    listen here if no socket is passed: 5533, 192.0.2.1:5533, [::1]:5533; may be repeated
-  --json           log as JSON lines on standard output
-  --check          parse the configuration, say what is wrong, exit 0 or 6
-  --show-config    print the effective configuration
-  --version
-
-SIGHUP reloads, SIGTERM and SIGINT stop. Exit codes: 0 ok, 1 runtime, 2 usage, 4 permission, 6 not configured.
-See lares-${spec.name}.service(8), ${spec.name}.conf(5).
-`;
 }

@@ -25,6 +25,8 @@ export function parseIni(text: string): { entries: Entry[]; problems: LineProble
     const complain = (message: string): number => problems.push({ line, message });
     if (content.length > lineChars) complain(`line longer than ${lineChars} characters, ignored`);
     else if (content.includes('\0')) complain('line with a NUL byte, ignored');
+    else if (content.endsWith('\\'))
+      complain('line that still ends with a backslash once it is joined, ignored');
     else if (content.startsWith('[')) {
       const name = /^\[([^[\]]+)\]$/.exec(content)?.[1];
       if (name === undefined) complain(`'${content}' is not a section header; write [Name]`);
@@ -43,20 +45,21 @@ export function parseIni(text: string): { entries: Entry[]; problems: LineProble
 // A comment inside a continued line does not end it, as in systemd.
 function* logicalLines(text: string): Generator<{ line: number; content: string }> {
   let start = 0;
-  let joined: string | undefined;
+  let parts: string[] = [];
   for (const [index, raw] of text.split('\n').entries()) {
     const part = raw.trim();
     if (/^[#;]/.test(part)) continue;
-    if (joined === undefined) start = index + 1;
-    const whole: string = joined === undefined ? part : `${joined} ${part}`;
+    if (parts.length === 0) start = index + 1;
     if (part.endsWith('\\')) {
-      joined = whole.slice(0, -1).trimEnd();
+      parts.push(part.slice(0, -1).trimEnd());
       continue;
     }
-    joined = undefined;
-    if (whole !== '') yield { line: start, content: whole };
+    const content = [...parts, part].join(' ').trim();
+    parts = [];
+    if (content !== '') yield { line: start, content };
   }
-  if (joined !== undefined && joined !== '') yield { line: start, content: joined };
+  const content = parts.join(' ').trim();
+  if (content !== '') yield { line: start, content };
 }
 
 /** Splits a command line into words as systemd does: blanks separate, '…' and "…" group, \ escapes outside '…'. */

@@ -4,8 +4,9 @@
 import { writeSync } from 'node:fs';
 import { styleText } from 'node:util';
 import pino from 'pino';
+import { wallMs } from './clock.ts';
 import { errnoOf } from './errors.ts';
-import type { Fields, Level, Log, Message } from './messages.ts';
+import { commonMessages, type Fields, type Level, type Log, type Message } from './messages.ts';
 
 export type Dress = 'terminal' | 'pipe' | 'json';
 
@@ -27,7 +28,7 @@ export function openLog(daemon: string, dress: Dress, fd: number, level: Level =
       level,
       formatters: { level: (label) => ({ PRIORITY: priorities[label as Level] }) },
     },
-    destination(dress, fd),
+    destination(dress, fd, identifier),
   );
   return {
     say: (message: Message, text: string, fields: Fields = {}) => {
@@ -36,28 +37,51 @@ export function openLog(daemon: string, dress: Dress, fd: number, level: Level =
   };
 }
 
-function destination(dress: Dress, fd: number): pino.DestinationStream {
+/**
+ * Writes what the reader takes. The rest of a record that was cut short goes out before anything else; records that
+ * come
+ * while there is such a rest are dropped and counted.
+ */
+function destination(dress: Dress, fd: number, identifier: string): pino.DestinationStream {
+  let rest: Buffer = Buffer.alloc(0);
   let dropped = 0;
   return {
     write: (line) => {
-      const lost = dropped === 0 ? '' : dressed(dress, droppedLine(dropped));
-      try {
-        writeSync(fd, lost + dressed(dress, line));
-        dropped = 0;
-      } catch (error) {
-        // A reader that is slow (EAGAIN) or gone (EPIPE, EIO) must not stop the daemon; anything else is a bug.
-        if (!['EAGAIN', 'EPIPE', 'EIO'].includes(errnoOf(error))) throw error;
+      rest = writeSome(fd, rest);
+      if (rest.length > 0) {
         dropped += 1;
+        return;
       }
+      const lost = dropped === 0 ? '' : dressed(dress, droppedLine(dropped, identifier));
+      const record = Buffer.from(lost + dressed(dress, line));
+      rest = writeSome(fd, record);
+      if (rest.length === record.length) {
+        rest = Buffer.alloc(0);
+        dropped += 1;
+      } else dropped = 0;
     },
   };
 }
 
-function droppedLine(count: number): string {
+/** What could not be written. */
+function writeSome(fd: number, bytes: Buffer): Buffer {
+  let done = 0;
+  try {
+    while (done < bytes.length) done += writeSync(fd, bytes, done);
+  } catch (error) {
+    // A reader that is slow (EAGAIN) or gone (EPIPE, EIO) must not stop the daemon; anything else is a bug.
+    if (!['EAGAIN', 'EPIPE', 'EIO'].includes(errnoOf(error))) throw error;
+  }
+  return bytes.subarray(done);
+}
+
+function droppedLine(count: number, identifier: string): string {
+  const { id } = commonMessages.dropped;
   const entry = {
-    time: Date.now(),
     PRIORITY: 4,
-    SYSLOG_IDENTIFIER: 'lares',
+    time: wallMs(),
+    SYSLOG_IDENTIFIER: identifier,
+    MESSAGE_ID: id,
     MESSAGE: `${count} records dropped`,
   };
   return `${JSON.stringify(entry)}\n`;

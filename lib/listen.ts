@@ -4,6 +4,7 @@
 
 import { type BindOptions, createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { closeSync } from 'node:fs';
+import { isIPv4, isIPv6 } from 'node:net';
 import { errnoOf, explain, LaresError } from './errors.ts';
 import { closeOnExec, keepOnExec, socketKind } from './sys/fd.ts';
 
@@ -24,13 +25,18 @@ export interface Endpoint {
 
 /** Takes the passed descriptors and removes the variables from `env`. @throws LaresError E_LISTEN_FDS */
 export function takeInherited(env: NodeJS.ProcessEnv, pid: number): Inherited[] {
-  const inherited = readInherited(env, pid);
-  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) Reflect.deleteProperty(env, name);
-  for (const { fd } of inherited) closeOnExec(fd);
-  return inherited;
+  try {
+    const inherited = readInherited(env, pid);
+    for (const { fd } of inherited) closeOnExec(fd);
+    return inherited;
+  } finally {
+    for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) Reflect.deleteProperty(env, name);
+  }
 }
 
-/** Lets the passed descriptors through to the program that takes this process's place. @throws LaresError E_LISTEN_FDS */
+/**
+ * Lets the passed descriptors through to the program that takes this process's place. @throws LaresError E_LISTEN_FDS
+ */
 export function passOnInherited(env: NodeJS.ProcessEnv, pid: number): void {
   for (const { fd } of readInherited(env, pid)) keepOnExec(fd);
 }
@@ -56,14 +62,23 @@ export type Receive = (datagram: Buffer, from: RemoteInfo) => void;
 
 /** Adopts a passed UDP socket. @throws LaresError E_LISTEN_KIND for anything else */
 export async function adoptUdp({ name, fd }: Inherited, receive: Receive): Promise<Socket> {
-  const { domain, type } = socketKind(fd);
+  const { domain, type } = kindOf(fd);
   if (type !== 'dgram' || (domain !== 'inet' && domain !== 'inet6')) {
     throw new LaresError(
       'E_LISTEN_KIND',
-      `socket '${name}' (fd ${fd}) is ${domain}/${type}, not UDP; see ListenDatagram= of its unit`,
+      `passed socket '${name}' (fd ${fd}) is ${domain}/${type}, not UDP; see ListenDatagram= of its unit`,
     );
   }
   return bound(createSocket(domain === 'inet' ? 'udp4' : 'udp6', receive), { fd, exclusive: true });
+}
+
+function kindOf(fd: number): { domain: string; type: string } {
+  try {
+    return socketKind(fd);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTSOCK') return { domain: 'no socket', type: 'other' };
+    throw error;
+  }
 }
 
 /** Binds a UDP socket. The wildcard `::` takes IPv4 as well, and falls back to it where the kernel has no IPv6. */
@@ -87,15 +102,16 @@ export async function bindUdp({ host, port }: Endpoint, receive: Receive): Promi
 
 /** Reads `ADDRESS:PORT`, `[ADDRESS]:PORT` or `PORT` alone, numbers only. @throws LaresError E_LISTEN_ADDRESS */
 export function parseEndpoint(text: string): Endpoint {
-  const match = /^(?:(?:\[([0-9a-f:.]+)\]|([0-9.]+)):)?(\d{1,5})$/i.exec(text);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535) {
+  const match = /^(?:(?:\[([^\]]+)\]|([^:\]]+)):)?(\d{1,5})$/.exec(text);
+  const [, six, four, digits] = match ?? [];
+  const port = Number(digits);
+  if (!(port <= 65_535) || (six !== undefined && !isIPv6(six)) || (four !== undefined && !isIPv4(four))) {
     throw new LaresError(
       'E_LISTEN_ADDRESS',
       `'${text}' is no listening address; write 5533, 192.0.2.1:5533 or [2001:db8::1]:5533`,
     );
   }
-  return { host: match[1] ?? match[2] ?? '::', port };
+  return { host: six ?? four ?? '::', port };
 }
 
 export function formatEndpoint({ host, port }: Endpoint): string {

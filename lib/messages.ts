@@ -23,5 +23,6 @@ export const commonMessages = {
   reloaded: { id: '74667fdc58734857bfa25c3da9c58434', level: 'notice' },
   configProblem: { id: '7691e6d48cf94692ab4060a02550cea6', level: 'warning' },
   unknownFd: { id: '4e590f648fdf44468205c1a980ecd364', level: 'warning' },
+  dropped: { id: '705441e7926341f5aa6421147f4d594b', level: 'warning' },
   failed: { id: 'd7082682804c4f14a0f820a25571522f', level: 'critical' },
 } as const satisfies Record<string, Message>;

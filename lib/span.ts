@@ -15,7 +15,7 @@ function named(ms: number, ...names: string[]): [string, number][] {
   return names.map((name) => [name, ms]);
 }
 
-/** Milliseconds of a span such as `1h 30min`. @throws LaresError E_SPAN */
+/** Whole milliseconds of a span such as `1h 30min`. @throws LaresError E_SPAN */
 export function parseSpan(text: string): number {
   const parts = [...text.matchAll(/\s*(\d+(?:\.\d+)?)\s*([a-z]*)/gy)];
   const used = parts.reduce((length, part) => length + part[0].length, 0);
@@ -26,10 +26,10 @@ export function parseSpan(text: string): number {
       throw new LaresError('E_SPAN', `unknown unit '${unit}'; use ms, s, min, h, d or w`);
     total += Number(amount) * factor;
   }
-  if (parts.length === 0 || text.slice(used).trim() !== '') {
+  if (parts.length === 0 || text.slice(used).trim() !== '' || !Number.isFinite(total)) {
     throw new LaresError('E_SPAN', `'${text}' is not a time span; write for example 90s, 10min or 1h 30min`);
   }
-  return total;
+  return Math.round(total);
 }
 
 /** The shortest text that `parseSpan` reads back: `10min`, `1h 30s`, `0`. */
@@ -50,7 +50,7 @@ export function formatSpan(ms: number): string {
   return parts.length === 0 ? '0' : parts.join(' ');
 }
 
-/** For people: the two largest units at most, `3 min ago` style left to the caller; `—` never, 0 is `now`. */
+/** For people: the two largest units at most, rounded down. */
 export function roughSpan(ms: number): string {
   if (ms < 1_000) return `${Math.max(0, Math.round(ms))}ms`;
   const [seconds, minutes, hours, days] = [1_000, 60_000, 3_600_000, 86_400_000].map((unit) => ms / unit) as [

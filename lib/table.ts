@@ -15,7 +15,7 @@ export function table(head: string[], rows: string[][], paint: Paint): string {
   );
   const line = (cells: string[]): string =>
     cells
-      .map((cell, column) => cell + ' '.repeat((widths[column] ?? 0) - width(cell)))
+      .map((cell, column) => cell + ' '.repeat(Math.max(0, (widths[column] ?? 0) - width(cell))))
       .join('  ')
       .trimEnd();
   return [paint('bold', line(head)), ...rows.map(line), ''].join('\n');

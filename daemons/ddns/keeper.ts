@@ -28,14 +28,14 @@ export class Keeper {
   #file: ZoneFile;
   /** Left by an earlier run: whether the hook heard of them is unknown. */
   #resumed: Update[];
-  /** In the zone, not yet in the store as due for the hook. */
-  #unstored: Change[] = [];
+  /** What the hook has yet to hear of, by name and type. */
+  readonly #unpublished = new Map<string, Change>();
 
   constructor(config: Config, store: Store, around: Surroundings) {
     this.#config = config;
     this.#store = store;
     this.#around = around;
-    this.#resumed = store.pending();
+    this.#resumed = store.due('zone');
     this.#rewrite = new Duty(() => this.#rewriteNow(), rewritePace, around.clock, around.fail);
     this.#publish = new Duty(() => this.#publishNow(), publishPace, around.clock, around.fail);
     this.#file = this.#open(config.zone);
@@ -51,12 +51,11 @@ export class Keeper {
     await this.#look();
     this.#file.watch(this.#unreadable);
     this.bringIn();
-    this.#publish.kick();
   }
 
   /** There may be accepted addresses that the zone does not say. */
   bringIn(): void {
-    if (this.#store.pending().length > 0) this.#rewrite.kick();
+    if (this.#store.due('zone').length > 0) this.#rewrite.kick();
   }
 
   async reload(config: Config): Promise<void> {
@@ -128,7 +127,7 @@ export class Keeper {
 
   async #rewriteNow(): Promise<boolean> {
     const { trouble, clock } = this.#around;
-    const updates = this.#store.pending();
+    const updates = this.#store.due('zone');
     const stamping = {
       always: this.#config.updateTimestamps,
       latest: (clock.wallMs() + this.#config.maxClockSkewMs) / 1_000,
@@ -144,17 +143,20 @@ export class Keeper {
     trouble.leave(messages.zoneUnwritable);
     const { changes, zone } = rewritten;
     this.#sayUpdated(changes);
-    if (this.#config.hook.length > 0)
-      this.#unstored.push(...changes, ...unheard(zone, this.#resumed, changes));
+    // A crash between a rewrite and the hook leaves a zone that says it all and a hook that may have heard nothing.
+    if (this.#config.hook.length > 0) this.#remember([...restate(zone, this.#resumed), ...changes]);
     this.#resumed = [];
-    const settled = this.#around.stored(() =>
-      this.#store.settle(updates, changes, this.#unstored, clock.wallMs()),
-    );
-    if (!settled) return false;
-    this.#unstored = [];
+    this.#store.written(updates, changes, [...this.#unpublished.values()], clock.wallMs());
     this.#publish.kick();
     this.bringIn();
     return true;
+  }
+
+  #remember(changes: Change[]): void {
+    for (const change of changes) {
+      const key = `${change.name} ${change.type}`;
+      this.#unpublished.set(key, { ...change, from: this.#unpublished.get(key)?.from ?? change.from });
+    }
   }
 
   #sayUpdated(changes: Change[]): void {
@@ -167,13 +169,14 @@ export class Keeper {
   async #publishNow(): Promise<boolean> {
     const { log, trouble, environment } = this.#around;
     const { hook, zone } = this.#config;
-    const { changes, upTo } = this.#store.unpublished();
-    if (hook.length === 0 || changes.length === 0) return true;
+    const heard = new Map(this.#unpublished);
+    if (hook.length === 0 || heard.size === 0) return true;
+    const due = this.#store.due('hook');
     const { ok, outcome } = await runHook({
       argv: hook,
       folder: path.dirname(zone),
       environment: { ...environment, LARES_ZONE: zone },
-      input: changes.map((change) => `${JSON.stringify(change)}\n`).join(''),
+      input: [...heard.values()].map((change) => `${JSON.stringify(change)}\n`).join(''),
       output: (line) => log.say(messages.publishOutput, `hook: ${line}`),
     });
     if (!ok) {
@@ -181,16 +184,12 @@ export class Keeper {
       return false;
     }
     trouble.leave(messages.publishFailed);
-    log.say(messages.published, `published ${changes.length} changes with ${hook[0] ?? ''}`);
-    if (!this.#around.stored(() => this.#store.published(upTo))) return false;
+    log.say(messages.published, `published ${heard.size} changes with ${hook[0] ?? ''}`);
+    for (const [key, change] of heard)
+      if (this.#unpublished.get(key) === change) this.#unpublished.delete(key);
+    this.#store.published(due);
     // What came meanwhile is due at once.
     this.#publish.kick();
     return true;
   }
-}
-
-// A crash between the rewrite and its entry in the store leaves a zone that says it all and a hook that heard nothing.
-function unheard(zone: Zone, resumed: Update[], changes: Change[]): Change[] {
-  const heard = new Set(changes.map(({ name, type }) => `${name} ${type}`));
-  return restate(zone, resumed).filter(({ name, type }) => !heard.has(`${name} ${type}`));
 }

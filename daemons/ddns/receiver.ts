@@ -8,7 +8,7 @@ import type { Log } from '../../lib/messages.ts';
 import { type Config, describeWindow, maxAgeOf } from './config.ts';
 import { plainSource } from './core/address.ts';
 import { SignatureBudget } from './core/bucket.ts';
-import { decide, type Rules } from './core/decide.ts';
+import { decide, type Known, type Rules } from './core/decide.ts';
 import { wouldChange } from './core/rewrite.ts';
 import { Duty } from './duty.ts';
 import { Keeper } from './keeper.ts';
@@ -33,7 +33,8 @@ export interface Surroundings extends Outside {
 }
 
 const commitPace = { pauseMs: 0, firstRetryMs: 500, longestRetryMs: 10_000 };
-const countMs = 10_000;
+// What need not wait for the disk is written this often.
+const tidyMs = 10_000;
 
 export class Receiver {
   readonly #around: Surroundings;
@@ -41,7 +42,8 @@ export class Receiver {
   readonly #keeper: Keeper;
   readonly #refusals: Refusals;
   readonly #commit: Duty;
-  readonly #counting: NodeJS.Timeout;
+  readonly #tidying: NodeJS.Timeout;
+  readonly #known = (keyId: string): Known | undefined => this.#store.known(keyId);
   #config: Config;
   #rules: Rules;
   #budget: SignatureBudget;
@@ -58,9 +60,9 @@ export class Receiver {
     this.#around = { ...outside, trouble, stored: (write) => stored(trouble, write) };
     this.#store = store;
     this.#keeper = new Keeper(config, store, this.#around);
-    this.#refusals = new Refusals(outside.log, outside.clock);
+    this.#refusals = new Refusals(outside.log);
     this.#commit = new Duty(() => this.#commitNow(), commitPace, outside.clock, outside.fail);
-    this.#counting = setInterval(() => this.#count(), countMs);
+    this.#tidying = setInterval(() => this.#tidy(), tidyMs);
     this.#config = config;
     this.#rules = rulesOf(config);
     this.#budget = new SignatureBudget(config.signatureRate, outside.clock.monotonicMs());
@@ -68,24 +70,26 @@ export class Receiver {
 
   /** Judges one datagram and, if it is good, sees to the rest. */
   receive(datagram: Buffer, { address: from }: RemoteInfo): void {
-    const source = plainSource(from);
     const { clock, log } = this.#around;
-    const nowMs = clock.wallMs();
+    const source = plainSource(from);
+    const [nowMs, monotonicMs] = [clock.wallMs(), clock.monotonicMs()];
     const { zone } = this.#keeper;
-    const tables = { zone, known: (keyId: string) => this.#store.known(keyId), budget: this.#budget };
-    const decision = decide(datagram, source, this.#rules, tables, nowMs, clock.monotonicMs());
+    const decision = decide(
+      datagram,
+      source,
+      this.#rules,
+      { zone, known: this.#known, budget: this.#budget },
+      nowMs,
+      monotonicMs,
+    );
     if (decision.kind === 'refused') {
-      this.#refusals.note(decision.reason, source, decision.keyId);
+      this.#refusals.note(decision.reason, source, decision.keyId, monotonicMs);
       return;
     }
     this.#store.accept(decision, decision.publish, nowMs);
-    if (!decision.publish) this.#refusals.note('address', source, decision.keyId);
+    if (!decision.publish) this.#refusals.note('address', source, decision.keyId, monotonicMs);
     else if (this.#config.updateTimestamps || wouldChange(zone, decision)) this.#store.require(decision);
-    else
-      log.say(messages.seen, `seen ${decision.address.text}`, {
-        LARES_KEY_ID: decision.keyId,
-        LARES_SOURCE: source,
-      });
+    else log.say(messages.seen, `seen ${source}`, { LARES_KEY_ID: decision.keyId, LARES_SOURCE: source });
     // One commit, and one wait for the disk, for all packets of this turn of the loop.
     this.#commit.kick();
   }
@@ -101,10 +105,10 @@ export class Receiver {
 
   /** Brings everything that was accepted into the zone, and published, as far as that goes. */
   async stop(): Promise<void> {
-    clearInterval(this.#counting);
+    clearInterval(this.#tidying);
     await this.#commit.stop();
     await this.#keeper.stop();
-    this.#count();
+    this.#tidy();
   }
 
   /** One line for a person. */
@@ -123,10 +127,12 @@ export class Receiver {
     return done;
   }
 
-  #count(): void {
-    const counts = this.#refusals.drain();
-    if (counts.size > 0)
-      this.#around.stored(() => this.#store.countRefusals(counts, this.#around.clock.wallMs()));
+  #tidy(): void {
+    const counts = this.#refusals.drain(this.#around.clock.monotonicMs());
+    this.#around.stored(() => {
+      if (counts.size > 0) this.#store.countRefusals(counts, this.#around.clock.wallMs());
+      this.#store.commit();
+    });
   }
 
   // Without marks an old packet within the clock window is good again; the admin should know.

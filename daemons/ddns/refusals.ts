@@ -1,6 +1,5 @@
 // Refusals, said and counted: the first few of each reason in every window get a record with their source, the rest one
 // line with their number. A flood costs a counter, not the journal.
-import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/messages.ts';
 import type { Refusal } from './core/decide.ts';
 import { messages } from './messages.ts';
@@ -10,19 +9,17 @@ const recordsPerWindow = 10;
 
 export class Refusals {
   readonly #log: Log;
-  readonly #clock: Clock;
   readonly #counts = new Map<Refusal, number>();
   readonly #inWindow = new Map<Refusal, number>();
   #windowEndMs = 0;
 
-  constructor(log: Log, clock: Clock) {
+  constructor(log: Log) {
     this.#log = log;
-    this.#clock = clock;
   }
 
-  note(reason: Refusal, source: string, keyId: string | undefined): void {
+  /** `nowMs` is monotonic. */
+  note(reason: Refusal, source: string, keyId: string | undefined, nowMs: number): void {
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1);
-    const nowMs = this.#clock.monotonicMs();
     if (nowMs >= this.#windowEndMs) this.#turn(nowMs);
     const said = (this.#inWindow.get(reason) ?? 0) + 1;
     this.#inWindow.set(reason, said);
@@ -39,8 +36,7 @@ export class Refusals {
   }
 
   /** The counts since the last call, for the store; says what a window has kept back. */
-  drain(): Map<Refusal, number> {
-    const nowMs = this.#clock.monotonicMs();
+  drain(nowMs: number): Map<Refusal, number> {
     if (nowMs >= this.#windowEndMs) this.#turn(nowMs);
     const counts = new Map(this.#counts);
     this.#counts.clear();

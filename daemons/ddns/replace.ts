@@ -2,14 +2,32 @@
 // what the old one carried (mode, owner, group, access lists, other attributes) or is not put in place at all. The
 // name of the temporary file says which state of the old file was read, so that after a crash its content can be
 // judged.
-import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  fsync,
+  futimesSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writevSync,
+} from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { wallMs } from '../../lib/clock.ts';
 import { errnoOf, explain, LaresError } from '../../lib/errors.ts';
 import { exchange } from '../../lib/sys/rename.ts';
 import { getXattr, listXattrs, setXattr } from '../../lib/sys/xattr.ts';
 import { zoneBytes } from './core/zone.ts';
+
+const syncFd = promisify(fsync);
 
 /** What tells one state of a file from another; `ctimeNs` moves with a rename as well. */
 export interface Identity {
@@ -19,8 +37,8 @@ export interface Identity {
   size: bigint;
 }
 
-export async function identify(file: string): Promise<Identity> {
-  const { ino, mtimeNs, ctimeNs, size } = await stat(file, { bigint: true });
+export function identify(file: string): Identity {
+  const { ino, mtimeNs, ctimeNs, size } = statSync(file, { bigint: true });
   return { ino, mtimeNs, ctimeNs, size };
 }
 
@@ -35,25 +53,25 @@ function sameContent(a: Identity, b: Identity): boolean {
 const readRounds = 5;
 
 /** The whole file, in one state of it. */
-export async function readWhole(file: string): Promise<{ bytes: Buffer; identity: Identity }> {
+export function readWhole(file: string): { bytes: Buffer; identity: Identity } {
   // A FIFO in the place of the file must not hold the daemon up.
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    for (let round = 0; ; round += 1) {
-      const before = await handle.stat({ bigint: true });
+    for (let round = 0; round < readRounds; round += 1) {
+      const before = fstatSync(fd, { bigint: true });
       const { ino, mtimeNs, ctimeNs, size } = before;
       if (!before.isFile()) throw unreadable(file, 'not a regular file');
       if (size > zoneBytes) throw unreadable(file, `larger than ${zoneBytes} bytes`);
       const bytes = Buffer.alloc(Number(size));
-      const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
-      const after = await handle.stat({ bigint: true });
-      if (bytesRead === bytes.length && after.mtimeNs === mtimeNs && after.size === size) {
+      const length = readSync(fd, bytes, 0, bytes.length, 0);
+      const after = fstatSync(fd, { bigint: true });
+      if (length === bytes.length && after.mtimeNs === mtimeNs && after.size === size) {
         return { bytes, identity: { ino, mtimeNs, ctimeNs, size } };
       }
-      if (round === readRounds) throw unreadable(file, 'changes while it is read');
     }
+    throw unreadable(file, 'changes while it is read');
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }
 
@@ -69,63 +87,84 @@ export interface Replaced {
 }
 
 /**
- * Puts `bytes` in the place of `target`, which was read in state `expected`; attributes come from `like`. The caller
- * makes the folder durable.
+ * Puts `pieces` in the place of `target`, which was read in state `expected`; attributes come from `like`. Only the
+ * wait
+ * for the disk is off the loop: everything else is a few system calls. The caller makes the folder durable.
  * @throws LaresError E_DDNS_ZONE_WRITE, E_DDNS_OWNER, E_DDNS_XATTR, E_DDNS_ZONE_BUSY; nothing has changed then.
  */
 export async function replace(
   target: string,
   like: string,
   expected: Identity,
-  bytes: Buffer,
+  pieces: Buffer[],
 ): Promise<Replaced> {
   const temporary = temporaryName(target, expected);
   try {
-    await writeLike(temporary, like, bytes, expected);
-    if (!swap(temporary, target)) return { written: await renameOver(temporary, target, expected) };
+    await writeLike(temporary, like, pieces, expected);
+    if (!swap(temporary, target)) return { written: renameOver(temporary, target, expected) };
   } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') await rm(temporary, { force: true });
+    if (errnoOf(error) !== 'EEXIST') rmSync(temporary, { force: true });
     throw asWriteError(target, error);
   }
-  const written = await identify(target);
-  if (!sameContent(await identify(temporary), expected)) return { written, displaced: temporary };
-  await rm(temporary);
+  const written = identify(target);
+  if (!sameContent(identify(temporary), expected)) return { written, displaced: temporary };
+  unlinkSync(temporary);
   return { written };
 }
 
-async function writeLike(temporary: string, like: string, bytes: Buffer, expected: Identity): Promise<void> {
-  const handle = await open(temporary, 'wx', 0o600);
+async function writeLike(
+  temporary: string,
+  like: string,
+  pieces: Buffer[],
+  expected: Identity,
+): Promise<void> {
+  const fd = openSync(temporary, 'wx', 0o600);
   try {
-    await copyAttributes(like, handle);
-    await handle.writeFile(bytes);
+    copyAttributes(like, fd);
+    writeAll(fd, pieces);
     // tinydns serves the modification time in seconds as the zone's serial number: it has to grow.
-    const oldSeconds = Number(expected.mtimeNs / 1_000_000_000n);
-    const serial = oldSeconds + 1;
-    if (wallMs() / 1_000 < serial) await handle.utimes(serial, serial);
-    await handle.sync();
+    const serial = Number(expected.mtimeNs / 1_000_000_000n) + 1;
+    if (wallMs() / 1_000 < serial) futimesSync(fd, serial, serial);
+    await syncFd(fd);
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }
 
-async function copyAttributes(like: string, to: FileHandle): Promise<void> {
-  const from = await open(like, constants.O_RDONLY | constants.O_NONBLOCK);
+// A short write is how a disk says that it is nearly full; the next one then fails.
+function writeAll(fd: number, pieces: Buffer[]): void {
+  for (let rest = pieces; rest.length > 0; ) {
+    let written = writevSync(fd, rest);
+    const whole = rest.findIndex((piece) => {
+      if (written < piece.length) return true;
+      written -= piece.length;
+      return false;
+    });
+    rest = whole === -1 ? [] : [rest[whole]?.subarray(written) ?? Buffer.alloc(0), ...rest.slice(whole + 1)];
+  }
+}
+
+function copyAttributes(like: string, to: number): void {
+  const from = openSync(like, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const [old, made] = [await from.stat(), await to.stat()];
-    if (old.uid !== made.uid || old.gid !== made.gid) {
-      await to.chown(old.uid, old.gid).catch((cause: unknown) => {
-        throw new LaresError(
-          'E_DDNS_OWNER',
-          `${like} belongs to uid ${old.uid}, gid ${old.gid}, which a rewrite could not keep: ` +
-            'chown it to the user of the daemon',
-          { cause },
-        );
-      });
-    }
-    await to.chmod(old.mode & 0o7777);
-    for (const name of listXattrs(from.fd)) copyXattr(from.fd, to.fd, name, like);
+    const [old, made] = [fstatSync(from), fstatSync(to)];
+    if (old.uid !== made.uid || old.gid !== made.gid) copyOwner(like, old, to);
+    fchmodSync(to, old.mode & 0o7777);
+    for (const name of listXattrs(from)) copyXattr(from, to, name, like);
   } finally {
-    await from.close();
+    closeSync(from);
+  }
+}
+
+function copyOwner(like: string, { uid, gid }: { uid: number; gid: number }, to: number): void {
+  try {
+    fchownSync(to, uid, gid);
+  } catch (cause) {
+    throw new LaresError(
+      'E_DDNS_OWNER',
+      `${like} belongs to uid ${uid}, gid ${gid}, which a rewrite could not keep: chown it to the user of the daemon`,
+      { cause },
+    );
   }
 }
 
@@ -154,10 +193,10 @@ function swap(temporary: string, target: string): boolean {
   }
 }
 
-async function renameOver(temporary: string, target: string, expected: Identity): Promise<Identity> {
-  if (!sameState(await identify(target), expected))
+function renameOver(temporary: string, target: string, expected: Identity): Identity {
+  if (!sameState(identify(target), expected))
     throw new LaresError('E_DDNS_ZONE_BUSY', `${target} was just saved by somebody else; it is tried again`);
-  await rename(temporary, target);
+  renameSync(temporary, target);
   return identify(target);
 }
 
@@ -176,11 +215,11 @@ export function asWriteError(target: string, error: unknown): unknown {
 }
 
 export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
+  const fd = openSync(folder, 'r');
   try {
-    await handle.sync();
+    await syncFd(fd);
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }
 
@@ -192,19 +231,19 @@ function temporaryName(target: string, { ino, mtimeNs, size }: Identity): string
  * Clears what an interrupted rewrite left beside `target`. The old file, or a new one that was never put in place, is
  * removed; anything else may be somebody's edit and is kept under a visible name, which `kept` is told.
  */
-export async function recover(target: string, kept: (file: string) => void): Promise<void> {
+export function recover(target: string, kept: (file: string) => void): void {
   const folder = path.dirname(target);
   const pattern = new RegExp(`^\\.${RegExp.escape(path.basename(target))}\\.lares-(\\d+)-(\\d+)-(\\d+)$`);
-  for (const name of await readdir(folder)) {
+  for (const name of readdirSync(folder)) {
     const match = pattern.exec(name);
     if (match === null) continue;
     const [ino = 0n, mtimeNs = 0n, size = 0n] = match.slice(1).map(BigInt);
     const read: Identity = { ino, mtimeNs, size, ctimeNs: 0n };
     const file = path.join(folder, name);
-    if (sameContent(await identify(file), read) || sameContent(await identify(target), read)) await rm(file);
+    if (sameContent(identify(file), read) || sameContent(identify(target), read)) rmSync(file);
     else {
       const saved = `${target}.saved-${mtimeNs}`;
-      await rename(file, saved);
+      renameSync(file, saved);
       kept(saved);
     }
   }

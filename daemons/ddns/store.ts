@@ -16,18 +16,14 @@ const migrations = [
    ) STRICT, WITHOUT ROWID;
    CREATE TABLE peer (
      key_id TEXT NOT NULL, family INTEGER NOT NULL, address TEXT NOT NULL, stamp REAL NOT NULL,
-     seen_ms INTEGER NOT NULL, changed_ms INTEGER, pending INTEGER NOT NULL, PRIMARY KEY (key_id, family)
+     seen_ms INTEGER NOT NULL, changed_ms INTEGER, due INTEGER NOT NULL, PRIMARY KEY (key_id, family)
    ) STRICT, WITHOUT ROWID;
-   CREATE TABLE change (seq INTEGER PRIMARY KEY, json TEXT NOT NULL) STRICT;
    CREATE TABLE refusal (
      reason TEXT PRIMARY KEY, count INTEGER NOT NULL, last_ms INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;`,
 ];
 
 const fileName = 'ddns.db';
-// More changes than this wait for a hook only if it fails for long; then the oldest go, the hook runs all the same.
-const changeRows = 10_000;
-
 /** What was last seen of a key in one family. */
 export interface Peer {
   address: Address;
@@ -35,9 +31,11 @@ export interface Peer {
   stamp: number;
   seenMs: number;
   changedMs: number | undefined;
-  /** The zone does not say so yet. */
-  pending: boolean;
+  due: Due;
 }
+
+/** What has yet to hear of an address. On the disk the last two are one: after a crash both are done again. */
+export type Due = 'nobody' | 'hook' | 'zone';
 
 interface KeyState extends Known {
   peers: Map<Family, Peer>;
@@ -50,7 +48,7 @@ interface PeerRow {
   stamp: number;
   seen_ms: number;
   changed_ms: number | null;
-  pending: number;
+  due: number;
 }
 
 export class Store {
@@ -59,7 +57,6 @@ export class Store {
   readonly #dirty = new Set<string>();
   readonly #waiting = new Set<string>();
   readonly #write: (keyIds: Iterable<string>) => void;
-  readonly #settle: (keyIds: string[], changes: Change[]) => void;
 
   /** Opens `folder`'s database; a damaged one is moved aside, which `lost` is told. @throws LaresError E_STATE_* */
   static open(folder: string, nowMs: number, lost: (kept: string) => void): Store {
@@ -94,12 +91,10 @@ export class Store {
       const state = this.#keys.get(keyId);
       state?.peers.set(family, peer);
       if (state !== undefined) state.prefixes = prefixesOf(state.peers);
-      if (peer.pending) this.#waiting.add(keyId);
+      if (peer.due !== 'nobody') this.#waiting.add(keyId);
     }
     const putMark = db.prepare('INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?)');
     const putPeer = db.prepare('INSERT OR REPLACE INTO peer VALUES (?, ?, ?, ?, ?, ?, ?)');
-    const putChange = db.prepare('INSERT INTO change (json) VALUES (?)');
-    const trim = db.prepare('DELETE FROM change WHERE seq <= (SELECT max(seq) FROM change) - ?');
     const write = (keyIds: Iterable<string>): void => {
       for (const keyId of keyIds) {
         const state = this.#keys.get(keyId);
@@ -114,17 +109,12 @@ export class Store {
             peer.stamp,
             peer.seenMs,
             peer.changedMs ?? null,
-            peer.pending ? 1 : 0,
+            peer.due === 'nobody' ? 0 : 1,
           );
         }
       }
     };
     this.#write = db.transaction(write);
-    this.#settle = db.transaction((keyIds: string[], changes: Change[]) => {
-      write(keyIds);
-      for (const change of changes) putChange.run(JSON.stringify(change));
-      if (changes.length > 0) trim.run(changeRows);
-    });
   }
 
   /** How many keys have a mark. */
@@ -151,7 +141,7 @@ export class Store {
         stamp,
         seenMs: nowMs,
         changedMs: before?.changedMs,
-        pending: before?.pending ?? false,
+        due: before?.due ?? 'nobody',
       });
       state.prefixes = prefixesOf(state.peers);
     }
@@ -163,7 +153,7 @@ export class Store {
   require({ keyId, address }: Update): void {
     const peer = this.#keys.get(keyId)?.peers.get(address.family);
     if (peer === undefined) return;
-    peer.pending = true;
+    peer.due = 'zone';
     this.#waiting.add(keyId);
   }
 
@@ -177,50 +167,46 @@ export class Store {
     this.#dirty.clear();
   }
 
-  /** Accepted addresses that the zone does not say yet, oldest stamp first. */
-  pending(): Update[] {
+  /** Accepted addresses that the zone, or the hook alone, has yet to hear of, oldest stamp first. */
+  due(by: Exclude<Due, 'nobody'>): Update[] {
     const updates: Update[] = [];
-    for (const [keyId, { peers }] of this.#keys) {
-      for (const { address, stamp, pending } of peers.values())
-        if (pending) updates.push({ keyId, address, stamp });
+    for (const keyId of this.#waiting) {
+      for (const { address, stamp, due } of this.#keys.get(keyId)?.peers.values() ?? []) {
+        if (due === by) updates.push({ keyId, address, stamp });
+      }
     }
     return updates.sort((a, b) => a.stamp - b.stamp);
   }
 
-  /** The zone says `updates` now, `changes` of it are new; those in `due` wait for the hook. */
-  settle(updates: Update[], changes: Change[], due: Change[], nowMs: number): void {
-    const changed = new Set(changes.map(({ keyId, type }) => `${keyId} ${type}`));
-    for (const { keyId, address, stamp } of updates) {
-      const peer = this.#keys.get(keyId)?.peers.get(address.family);
-      if (peer === undefined) continue;
-      if (peer.stamp === stamp) peer.pending = false;
-      if (changed.has(`${keyId} ${typeOf(address.family)}`)) peer.changedMs = nowMs;
-    }
-    for (const { keyId } of updates) {
-      const peers = this.#keys.get(keyId)?.peers.values().toArray() ?? [];
-      if (!peers.some(({ pending }) => pending)) this.#waiting.delete(keyId);
-    }
-    // Lost in a power cut, this is done again, and changes nothing: no need to wait for the disk.
-    const keyIds = updates.map(({ keyId }) => keyId);
-    try {
-      this.#relaxed(() => this.#settle(keyIds, due));
-    } catch (error) {
-      for (const keyId of keyIds) this.#dirty.add(keyId);
-      throw error;
-    }
+  /** The zone says `updates` now; `changed` of them newly, and of `unpublished` the hook has yet to hear. */
+  written(updates: Update[], changed: Change[], unpublished: Change[], nowMs: number): void {
+    const [isNew, isUnheard] = [changed, unpublished].map(
+      (list) => new Set(list.map(({ keyId, type }) => keyId + type)),
+    );
+    this.#settle(updates, 'zone', (peer, { keyId, address }) => {
+      const one = keyId + typeOf(address.family);
+      if (isNew?.has(one) === true) peer.changedMs = nowMs;
+      return isUnheard?.has(one) === true ? 'hook' : 'nobody';
+    });
   }
 
-  /** Changes that no hook has published yet, and the row up to which they go. */
-  unpublished(): { changes: Change[]; upTo: number } {
-    const rows = this.#db.prepare('SELECT seq, json FROM change ORDER BY seq').all() as {
-      seq: number;
-      json: string;
-    }[];
-    return { changes: rows.map(({ json }) => JSON.parse(json) as Change), upTo: rows.at(-1)?.seq ?? 0 };
+  /** The hook has heard of `updates`. */
+  published(updates: Update[]): void {
+    this.#settle(updates, 'hook', () => 'nobody');
   }
 
-  published(upTo: number): void {
-    this.#relaxed(() => this.#db.prepare('DELETE FROM change WHERE seq <= ?').run(upTo));
+  // Not worth a wait for the disk: lost in a crash, it is done again and changes nothing. The next commit takes it
+  // along.
+  #settle(updates: Update[], from: Due, to: (peer: Peer, update: Update) => Due): void {
+    for (const update of updates) {
+      const peers = this.#keys.get(update.keyId)?.peers;
+      const peer = peers?.get(update.address.family);
+      // Another address may have come meanwhile, which nobody has heard of.
+      if (peers === undefined || peer?.due !== from || peer.address.text !== update.address.text) continue;
+      peer.due = to(peer, update);
+      this.#dirty.add(update.keyId);
+      if (![...peers.values()].some(({ due }) => due !== 'nobody')) this.#waiting.delete(update.keyId);
+    }
   }
 
   /** Adds to the refusals of each reason. */
@@ -229,31 +215,18 @@ export class Store {
       `INSERT INTO refusal VALUES (?, ?, ?) ON CONFLICT (reason)
        DO UPDATE SET count = count + excluded.count, last_ms = excluded.last_ms`,
     );
-    this.#relaxed(() =>
-      this.#db.transaction(() => counts.forEach((count, reason) => add.run(reason, count, nowMs)))(),
-    );
+    this.#db.transaction(() => counts.forEach((count, reason) => add.run(reason, count, nowMs)))();
   }
 
   close(): void {
     this.#db.close();
-  }
-
-  #relaxed(write: () => void): void {
-    this.#db.pragma('synchronous = NORMAL');
-    try {
-      write();
-    } finally {
-      this.#db.pragma('synchronous = FULL');
-    }
   }
 }
 
 /** What `lares ddns status` shows; undefined where the daemon has no state yet. */
 export function readStatus(
   folder: string,
-):
-  | { peers: ({ keyId: string; family: Family } & Peer)[]; refusals: Refused[]; unpublished: number }
-  | undefined {
+): { peers: ({ keyId: string; family: Family } & Peer)[]; refusals: Refused[] } | undefined {
   const db = openForReading(path.join(folder, fileName));
   if (db === undefined) return undefined;
   try {
@@ -261,10 +234,7 @@ export function readStatus(
     const refusals = db
       .prepare('SELECT reason, count, last_ms AS lastMs FROM refusal ORDER BY count DESC')
       .all() as Refused[];
-    const { unpublished } = db.prepare('SELECT count(*) AS unpublished FROM change').get() as {
-      unpublished: number;
-    };
-    return { peers, refusals, unpublished };
+    return { peers, refusals };
   } finally {
     db.close();
   }
@@ -285,14 +255,14 @@ function readPeers(db: Database): { keyId: string; family: Family; peer: Peer }[
       stamp: row.stamp,
       seenMs: row.seen_ms,
       changedMs: row.changed_ms ?? undefined,
-      pending: row.pending === 1,
+      due: row.due === 1 ? 'zone' : 'nobody',
     };
     return [{ keyId: row.key_id, family: row.family, peer }];
   });
 }
 
 function prefixesOf(peers: Map<Family, Peer>): string[] {
-  return [...peers.values()].map(({ address }) => prefixOf(address));
+  return [...peers.values()].map(({ address }) => prefixOf(address.text));
 }
 
 function moveIfThere(from: string, to: string): void {

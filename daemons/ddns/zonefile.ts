@@ -1,13 +1,12 @@
 // One zone file on disk: read whole, watched, and replaced so that readers see the old or the new file and nothing
 // else. A rewrite swaps names with the file it was made from and then looks at what it displaced; if an admin saved
 // in between, that edit came out, and the changes are applied to it again. It never writes into an existing file.
-import { type FSWatcher, watch } from 'node:fs';
-import { realpath, rm } from 'node:fs/promises';
+import { type FSWatcher, realpathSync, unlinkSync, watch } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errnoOf, explain, LaresError } from '../../lib/errors.ts';
 import type { Rewritten } from './core/rewrite.ts';
-import { parseZone, type Zone } from './core/zone.ts';
+import { parseZone, piecesOf, type Zone } from './core/zone.ts';
 import {
   asWriteError,
   type Identity,
@@ -111,10 +110,10 @@ export class ZoneFile {
 
   async #refresh(): Promise<void> {
     try {
-      this.#target = await realpath(this.#path);
-      if (this.#seen === undefined) await recover(this.#target, this.#events.leftover);
+      this.#target = realpathSync(this.#path);
+      if (this.#seen === undefined) recover(this.#target, this.#events.leftover);
       else if (!(await this.#settled())) return;
-      const { bytes, identity } = await readWhole(this.#target);
+      const { bytes, identity } = readWhole(this.#target);
       this.#zone = parseZone(bytes, this.#zone);
       this.#seen = identity;
       this.#events.read(this.#zone);
@@ -126,11 +125,11 @@ export class ZoneFile {
 
   /** Waits until a changed file stays as it is for a moment; false where it has not changed. */
   async #settled(): Promise<boolean> {
-    let last = await identify(this.#target);
+    let last = identify(this.#target);
     if (sameState(last, this.#seen)) return false;
     for (let round = 0; round < settleRounds; round += 1) {
       await sleep(settleMs);
-      const now = await identify(this.#target);
+      const now = identify(this.#target);
       if (sameState(now, last)) return true;
       last = now;
     }
@@ -151,9 +150,9 @@ export class ZoneFile {
         this.#target,
         edited ?? this.#target,
         expected,
-        result.zone.bytes,
+        piecesOf(result.zone),
       );
-      if (edited !== undefined) await rm(edited);
+      if (edited !== undefined) unlinkSync(edited);
       this.#zone = result.zone;
       this.#seen = written;
       if (displaced === undefined) {
@@ -165,7 +164,7 @@ export class ZoneFile {
       );
       edited = displaced;
       expected = written;
-      const { bytes } = await readWhole(displaced);
+      const { bytes } = readWhole(displaced);
       const merged = parseZone(bytes, this.#zone);
       this.#events.read(merged);
       result = edit(merged);

@@ -10,13 +10,14 @@ const fsetxattr = bind(
 
 // XATTR_LIST_MAX and XATTR_SIZE_MAX of linux/limits.h: no list and no value is larger.
 const largestBytes = 65_536;
+// One for all calls: they are synchronous, and what is returned is a copy.
+const room = Buffer.alloc(largestBytes);
 
 /** Names of all attributes that the caller may see; empty where the file system has none. */
 export function listXattrs(fd: number): string[] {
-  const list = Buffer.alloc(largestBytes);
   try {
-    const length = check(flistxattr(fd, list, list.length), 'flistxattr');
-    return list
+    const length = check(flistxattr(fd, room, room.length), 'flistxattr');
+    return room
       .toString('utf8', 0, length)
       .split('\0')
       .filter((name) => name !== '');
@@ -27,8 +28,8 @@ export function listXattrs(fd: number): string[] {
 }
 
 export function getXattr(fd: number, name: string): Buffer {
-  const value = Buffer.alloc(largestBytes);
-  return value.subarray(0, check(fgetxattr(fd, name, value, value.length), 'fgetxattr', name));
+  const length = check(fgetxattr(fd, name, room, room.length), 'fgetxattr', name);
+  return Buffer.from(room.subarray(0, length));
 }
 
 export function setXattr(fd: number, name: string, value: Buffer): void {

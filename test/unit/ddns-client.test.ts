@@ -69,13 +69,16 @@ test('what is no host is refused', () => {
 
 test('any text gives hosts or an error of ours', () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom('a', 'b', '.', ':', '/', '[', ']', '0', '1', '9', ' ') }), (text) => {
-      try {
-        for (const { host, port } of parseHosts(text, 1))
-          assert.ok(host !== '' && port >= 0 && port <= 65_535);
-      } catch (error) {
-        assert.equal((error as { code: string }).code, 'E_DDNS_HOST');
-      }
-    }),
+    fc.property(
+      fc.string({ unit: fc.constantFrom('a', 'b', '.', ':', '/', '[', ']', '0', '1', '9', ' ') }),
+      (text) => {
+        try {
+          for (const { host, port } of parseHosts(text, 1))
+            assert.ok(host !== '' && port >= 0 && port <= 65_535);
+        } catch (error) {
+          assert.equal((error as { code: string }).code, 'E_DDNS_HOST');
+        }
+      },
+    ),
   );
 });

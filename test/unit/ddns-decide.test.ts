@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Family, parseNetworks } from '../../daemons/ddns/core/address.ts';
+import { type Family, parseNetworks, plainSource, prefixOf } from '../../daemons/ddns/core/address.ts';
 import { SignatureBudget } from '../../daemons/ddns/core/bucket.ts';
 import { type Decision, decide, type Known, type Rules } from '../../daemons/ddns/core/decide.ts';
 import { encodeKey, SigningKey } from '../../daemons/ddns/core/keys.ts';
@@ -32,7 +32,7 @@ function judge(
 ): Decision {
   return decide(
     datagram,
-    source,
+    plainSource(source),
     { ...rules, opened: parseNetworks(opened) },
     { zone, known: () => known, budget },
     nowMs,
@@ -183,6 +183,23 @@ test('AllowAddresses opens what it names, in its own family, and no more', () =>
     ['192.168.7.9', '192.168.8.9', 'fd00:7::1', 'fd00:8::1', '10.0.0.1', '10.0.0.2'].map(publish),
     [true, false, true, false, true, false],
   );
+});
+
+test('rates are kept by the /24 and the /56 of a source', () => {
+  const same: [string, string][] = [
+    ['8.8.8.8', '8.8.8.255'],
+    ['2a00:1450:4010:c08::66', '2a00:1450:4010:cff:1:2:3:4'],
+    ['2a00:1450::1', '2a00:1450:0:ff::1'],
+    ['2a00::1:2:3:4:5', '2a00:0:0:1:2:3:4:5'],
+  ];
+  for (const [a, b] of same) assert.equal(prefixOf(a), prefixOf(b), `${a} ${b}`);
+  const other: [string, string][] = [
+    ['8.8.8.8', '8.8.9.8'],
+    ['2a00:1450:4010:c08::66', '2a00:1450:4010:d08::66'],
+    ['2a00:1450::1', '2a00:1450:0:100::1'],
+    ['::1', '2a00::1'],
+  ];
+  for (const [a, b] of other) assert.notEqual(prefixOf(a), prefixOf(b), `${a} ${b}`);
 });
 
 test('bad networks are refused with their text', () => {

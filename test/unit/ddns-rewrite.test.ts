@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { type Address, parseAddress } from '../../daemons/ddns/core/address.ts';
 import { encodeKey, SigningKey } from '../../daemons/ddns/core/keys.ts';
 import { restate, rewrite, type Update, wouldChange } from '../../daemons/ddns/core/rewrite.ts';
-import { parseZone, type Zone } from '../../daemons/ddns/core/zone.ts';
+import { parseZone, piecesOf, type Zone } from '../../daemons/ddns/core/zone.ts';
 
 const keys = [0, 1, 2].map(() => new SigningKey(randomBytes(32)));
 const idOf = (index: number): string => keys[index]?.keyId ?? '';
@@ -18,7 +18,9 @@ const update = (key: number, text: string, stamp: number): Update => ({
   address: address(text),
   stamp,
 });
-const textAfter = (zone: Zone): string => zone.bytes.toString('latin1');
+const textAfter = (zone: Zone): string => Buffer.concat(piecesOf(zone)).toString('latin1');
+const said = ({ blocks }: Zone): object[] =>
+  blocks.map((block) => ({ ...block, start: 0, end: 0, edited: false }));
 
 const zoneText = `# first lines stay as they are \xff
 +static:192.0.2.200
@@ -130,8 +132,8 @@ test('after any series of rewrites the zone in memory is what a fresh reading of
         for (const round of rounds) {
           const updates = round.map(({ key, text, stamp }) => update(key, text, stamp));
           current = rewrite(current, updates, { ...stamping, always }).zone;
-          const fresh = parseZone(current.bytes);
-          assert.deepEqual(current.blocks, fresh.blocks);
+          const fresh = parseZone(Buffer.concat(piecesOf(current)));
+          assert.deepEqual(said(current), said(fresh));
           const rest = (text: string): string[] =>
             text.split('\n').filter((line) => !/^(#? *#?dynamic|# dynamic|[+=6:][a-d f])/.test(line));
           assert.deepEqual(rest(textAfter(current)), rest(zoneText));

@@ -62,7 +62,9 @@ test('an address that may not be published moves the mark alone', (t) => {
   assert.deepEqual(readStatus(folder)?.peers, []);
 });
 
-test('what the zone does not say yet survives a crash, and is over once it is settled', (t) => {
+const texts = (updates: Update[]): string[] => updates.map(({ address: { text } }) => text);
+
+test('what the zone does not say yet survives a crash, and is over once it is written', (t) => {
   const { open } = folderWith(t);
   const store = open();
   for (const one of [update(7, four, 'later'), update(6, six, 'sooner')]) {
@@ -72,58 +74,46 @@ test('what the zone does not say yet survives a crash, and is over once it is se
   store.commit();
   const again = open();
   assert.deepEqual(
-    again.pending().map(({ keyId }) => keyId),
+    again.due('zone').map(({ keyId }) => keyId),
     ['sooner', 'later'],
     'oldest stamp first',
   );
-  again.settle(again.pending(), [], [], nowMs);
-  assert.deepEqual(again.pending(), []);
-  assert.deepEqual(open().pending(), []);
+  again.written(again.due('zone'), [], [], nowMs);
+  assert.deepEqual([...again.due('zone'), ...again.due('hook')], []);
+  again.commit();
+  assert.deepEqual(open().due('zone'), []);
 });
 
-test('an address that came while the one before was written stays to be written', (t) => {
+test('what the hook has not heard of survives a crash as something to be done from the start', (t) => {
   const { open } = folderWith(t);
   const store = open();
   store.accept(update(5), true, nowMs);
   store.require(update(5));
-  const writing = store.pending();
+  store.written(store.due('zone'), [change], [change], nowMs);
+  store.commit();
+  assert.deepEqual([texts(store.due('zone')), texts(store.due('hook'))], [[], ['192.0.2.1']]);
+  assert.deepEqual(texts(open().due('zone')), ['192.0.2.1']);
+  store.published(store.due('hook'));
+  store.commit();
+  assert.deepEqual(open().due('zone'), []);
+});
+
+test('an address that came while the one before was written or published stays to be written', (t) => {
+  const { open } = folderWith(t);
+  const store = open();
+  store.accept(update(5), true, nowMs);
+  store.require(update(5));
+  const writing = store.due('zone');
   store.accept(update(6, address('192.0.2.9')), true, nowMs);
-  store.settle(writing, [], [], nowMs);
-  assert.deepEqual(
-    store.pending().map(({ address: { text } }) => text),
-    ['192.0.2.9'],
-  );
-});
-
-test('changes wait for the hook, in order, until it has published them, and no others with them', (t) => {
-  const { open } = folderWith(t);
-  const store = open();
-  store.settle([], [], [change, { ...change, to: '192.0.2.2' }], nowMs);
-  const { changes, upTo } = open().unpublished();
-  assert.deepEqual(
-    changes.map(({ to }) => to),
-    ['192.0.2.1', '192.0.2.2'],
-  );
-  store.settle([], [], [{ ...change, to: '192.0.2.3' }], nowMs);
-  store.published(upTo);
-  assert.deepEqual(
-    open()
-      .unpublished()
-      .changes.map(({ to }) => to),
-    ['192.0.2.3'],
-  );
-});
-
-test('the list of changes is bounded', (t) => {
-  const { open } = folderWith(t);
-  const store = open();
-  store.settle(
-    [],
-    [],
-    Array.from({ length: 10_500 }, () => change),
-    nowMs,
-  );
-  assert.equal(store.unpublished().changes.length, 10_000);
+  store.require(update(6, address('192.0.2.9')));
+  store.written(writing, [change], [change], nowMs);
+  assert.deepEqual(texts(store.due('zone')), ['192.0.2.9']);
+  store.written(store.due('zone'), [], [change], nowMs);
+  const publishing = store.due('hook');
+  store.accept(update(7, address('192.0.2.10')), true, nowMs);
+  store.require(update(7, address('192.0.2.10')));
+  store.published(publishing);
+  assert.deepEqual(texts(store.due('zone')), ['192.0.2.10']);
 });
 
 test('the status tells when a name was seen, changed, and refused', (t) => {
@@ -131,16 +121,15 @@ test('the status tells when a name was seen, changed, and refused', (t) => {
   const store = open();
   store.accept(update(5), true, nowMs);
   store.require(update(5));
+  store.written(store.due('zone'), [change], [], nowMs + 1);
   store.commit();
-  store.settle(store.pending(), [change], [], nowMs + 1);
   store.countRefusals(new Map([['rate', 3]]), nowMs);
   store.countRefusals(new Map([['rate', 4]]), nowMs + 2);
   assert.deepEqual(readStatus(folder), {
     peers: [
-      { keyId: 'k', family: 4, address: four, stamp: 5, seenMs: nowMs, changedMs: nowMs + 1, pending: false },
+      { keyId: 'k', family: 4, address: four, stamp: 5, seenMs: nowMs, changedMs: nowMs + 1, due: 'nobody' },
     ],
     refusals: [{ reason: 'rate', count: 7, lastMs: nowMs + 2 }],
-    unpublished: 0,
   });
 });
 

@@ -193,7 +193,7 @@ test('run hands flags and exit codes through', async (t) => {
 
 test('up runs the suite, a packet changes its zone, and Ctrl-C ends it cleanly', async (t) => {
   const folder = scratch(t);
-  const [program = '', ...args] = [...laresArgv, 'up', '--state', folder];
+  const [program, ...args] = [...laresArgv, 'up', '--state', folder];
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   t.after(() => child.kill('SIGKILL'));
   let text = '';

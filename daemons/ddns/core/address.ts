@@ -15,40 +15,11 @@ export interface Address {
 
 export type Network = [ipaddr.IPv4 | ipaddr.IPv6, number];
 
-const special = [
-  ...[
-    '0.0.0.0/8',
-    '10.0.0.0/8',
-    '100.64.0.0/10',
-    '127.0.0.0/8',
-    '169.254.0.0/16',
-    '172.16.0.0/12',
-    '192.0.0.0/24',
-  ],
-  ...[
-    '192.0.2.0/24',
-    '192.168.0.0/16',
-    '198.18.0.0/15',
-    '198.51.100.0/24',
-    '203.0.113.0/24',
-    '224.0.0.0/4',
-    '240.0.0.0/4',
-  ],
-  ...[
-    '::/128',
-    '::1/128',
-    '64:ff9b:1::/48',
-    '100::/64',
-    '2001:db8::/32',
-    '3fff::/20',
-    '5f00::/16',
-    'fc00::/7',
-  ],
-  ...['fe80::/10', 'fec0::/10', 'ff00::/8'],
-].map((text) => ipaddr.parseCIDR(text));
-
-// What one customer usually gets: rates are kept by it.
-const prefixBits: Record<Family, number> = { 4: 24, 6: 56 };
+const special = `
+  0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24
+  192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4
+  ::/128 ::1/128 64:ff9b:1::/48 100::/64 2001:db8::/32 3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8`;
+let specialNetworks: Network[] | undefined;
 
 /** The source of a packet as the kernel names it; `::ffff:a.b.c.d` is IPv4 and a zone (`%eth0`) is dropped. */
 export function parseAddress(text: string): Address | undefined {
@@ -72,9 +43,23 @@ export function plainSource(text: string): string {
   return text.startsWith('::ffff:') && text.includes('.') ? text.slice('::ffff:'.length) : text;
 }
 
-/** Key of the /24 or /56 around an address. */
-export function prefixOf({ family, bytes }: Address): string {
-  return bytes.slice(0, prefixBits[family] / 8).join('.');
+/** The family of an address in `plainSource`'s form, without a parse. */
+export function familyOf(text: string): Family {
+  return text.includes(':') ? 6 : 4;
+}
+
+/**
+ * A key for what one customer usually gets, the /24 or /56 around an address in the kernel's form. It is wanted for
+ * every packet of a flood of bad signatures, hence without a parse.
+ */
+export function prefixOf(text: string): string {
+  if (familyOf(text) === 4) return text.slice(0, text.lastIndexOf('.'));
+  const [head = '', tail = ''] = text.split('::');
+  const groups = head.split(':');
+  const rest = tail.split(':');
+  const all = [...groups, ...Array<string>(Math.max(0, 8 - groups.length - rest.length)).fill('0'), ...rest];
+  const half = Number.parseInt(all[3] ?? '0', 16) >> 8;
+  return `${all.slice(0, 3).join(':')}:${half}`;
 }
 
 /** A blank- or comma-separated list of CIDRs, bare addresses included. @throws LaresError E_DDNS_NETWORK */
@@ -104,5 +89,6 @@ export function mayPublish(address: Address, opened: Network[]): boolean {
   const parsed = ipaddr.fromByteArray(address.bytes);
   const inside = ([base, bits]: Network): boolean =>
     base.kind() === parsed.kind() && parsed.match([base, bits] as [never, number]);
-  return opened.some(inside) || !special.some(inside);
+  specialNetworks ??= parseNetworks(special);
+  return opened.some(inside) || !specialNetworks.some(inside);
 }

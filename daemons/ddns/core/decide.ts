@@ -1,7 +1,7 @@
 // The order of checks, cheapest first, as one straight list: length, known key, clock window, high-water mark,
 // signature budget, signature, address policy. What reaches the signature is only ever a fresh packet for a known
 // key, within the budget; everything before it costs a table look-up.
-import { type Address, mayPublish, type Network, parseAddress, prefixOf } from './address.ts';
+import { type Address, familyOf, mayPublish, type Network, parseAddress, prefixOf } from './address.ts';
 import type { SignatureBudget } from './bucket.ts';
 import { verifySignature } from './keys.ts';
 import { judgeClock, judgeMark, type Mark, type Window } from './marks.ts';
@@ -44,7 +44,10 @@ export interface Tables {
   budget: SignatureBudget;
 }
 
-/** Judges one datagram from `source`. `nowMs` is the wall clock, `monotonicMs` feeds the budget. */
+/**
+ * Judges one datagram from `source`, an address as `plainSource` gives it. `nowMs` is the wall clock, `monotonicMs`
+ * feeds the budget.
+ */
 export function decide(
   datagram: Buffer,
   source: string,
@@ -62,24 +65,19 @@ export function decide(
   const { stamp, signed, signature } = readPacket(datagram);
   const clock = judgeClock(stamp, nowMs, rules.window);
   if (clock !== 'fresh') return { kind: 'refused', reason: clock, keyId };
-  const address = parseAddress(source);
-  if (address === undefined) return { kind: 'refused', reason: 'address', keyId };
   const known = tables.known(keyId);
-  const mark = judgeMark(
-    stamp,
-    address.family,
-    nowMs,
-    known?.mark,
-    floorOf(tables.zone, key.blocks, nowMs, rules.window),
-  );
+  const floor = known === undefined ? floorOf(tables.zone, key.blocks, nowMs, rules.window) : 0;
+  const mark = judgeMark(stamp, familyOf(source), nowMs, known?.mark, floor);
   if (mark !== 'fresh') return { kind: 'refused', reason: mark, keyId };
 
-  const prefix = prefixOf(address);
+  const prefix = prefixOf(source);
   if (!tables.budget.take(prefix, known?.prefixes.includes(prefix) ?? false, monotonicMs))
     return { kind: 'refused', reason: 'rate', keyId };
   if (!verifySignature(key.object, signed, signature)) {
     return { kind: 'refused', reason: 'signature', keyId };
   }
+  const address = parseAddress(source);
+  if (address === undefined) return { kind: 'refused', reason: 'address', keyId };
   return { kind: 'verified', keyId, stamp, address, publish: mayPublish(address, rules.opened) };
 }
 

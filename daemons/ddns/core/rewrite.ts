@@ -68,71 +68,65 @@ export function rewrite(zone: Zone, updates: Update[], stamping: Stamping): Rewr
     }
   }
   const changes: Change[] = [];
-  const pieces: Buffer[] = [];
-  const blocks: Block[] = [];
-  let copied = 0;
-  let shift = 0;
-  let dirty = false;
-  for (const [index, block] of zone.blocks.entries()) {
-    const edited = editBlock(zone.bytes, block, perBlock.get(index) ?? [], stamping, changes);
-    if (edited === undefined) {
-      blocks.push(shift === 0 ? block : { ...block, start: block.start + shift, end: block.end + shift });
-      continue;
-    }
-    dirty = true;
-    pieces.push(zone.bytes.subarray(copied, block.start), edited.bytes);
-    copied = block.end;
-    const start = block.start + shift;
-    shift += edited.bytes.length - (block.end - block.start);
-    blocks.push({ ...edited.block, start, end: start + edited.bytes.length });
+  const edited = new Map<number, Block>();
+  for (const [index, own] of perBlock) {
+    const block = zone.blocks[index];
+    const next = block === undefined ? undefined : editBlock(block, own, stamping, changes);
+    if (next !== undefined) edited.set(index, next);
   }
-  if (!dirty) return { zone, changes, dirty };
-  pieces.push(zone.bytes.subarray(copied));
-  return { zone: { ...zone, bytes: Buffer.concat(pieces), blocks }, changes, dirty };
+  if (edited.size === 0) return { zone, changes, dirty: false };
+  const blocks = zone.blocks.map((block, index) => edited.get(index) ?? block);
+  return { zone: { ...zone, blocks }, changes, dirty: true };
 }
 
 function editBlock(
-  file: Buffer,
   block: Block,
   updates: Update[],
   stamping: Stamping,
   changes: Change[],
-): { bytes: Buffer; block: Block } | undefined {
-  if (updates.length === 0) return undefined;
+): Block | undefined {
   const before = changes.length;
   const targets = block.records.map((record) => {
     const update = updates.findLast(({ address }) => address.family === record.family);
     if (update === undefined || !differs(record, update.address)) return undefined;
+    const { keyId, address } = update;
     changes.push({
-      keyId: update.keyId,
+      keyId,
       name: record.name,
       type: typeOf(record.family),
       from: record.address,
-      to: update.address.text,
+      to: address.text,
     });
-    return update.address;
+    return address;
   });
   const sound = block.stamp <= stamping.latest ? block.stamp : 0;
   const stamp = Math.max(sound, ...updates.map((update) => update.stamp));
-  const stampMoves = stamp !== block.stamp && (stamping.always || changes.length > before);
-  if (changes.length === before && !stampMoves) return undefined;
+  const changed = changes.length > before;
+  const stampMoves = stamp !== block.stamp && (stamping.always || changed);
+  if (!changed && !stampMoves) return undefined;
 
-  const source = file.subarray(block.start, block.end);
-  const splice = new Splice(source);
-  const newStamp = stampMoves ? stamp : block.stamp;
+  const splice = new Splice(block.text);
   const [stampStart, stampEnd] = stampMoves
     ? splice.replace(block.stampStart, block.stampEnd, String(stamp))
-    : [block.stampStart, block.stampEnd];
+    : splice.keep(block.stampStart, block.stampEnd);
   const records = block.records.map((record, index): ZoneRecord => {
     const address = targets[index];
-    const field = address === undefined ? undefined : formatField(record.kind, address);
     const [start, end] =
-      field === undefined
+      address === undefined
         ? splice.keep(record.start, record.end)
-        : splice.replace(record.start, record.end, field);
+        : splice.replace(record.start, record.end, formatField(record.kind, address));
     return { ...record, start, end, address: address?.text ?? record.address };
   });
-  return { bytes: splice.finish(), block: { ...block, stamp: newStamp, stampStart, stampEnd, records } };
+  const text = splice.finish();
+  return {
+    ...block,
+    text,
+    edited: true,
+    stamp: stampMoves ? stamp : block.stamp,
+    stampStart,
+    stampEnd,
+    records,
+  };
 }
 
 /** Replaces spans of a buffer from left to right and says where each lies afterwards. */

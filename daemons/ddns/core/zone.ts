@@ -15,19 +15,22 @@ export interface ZoneRecord {
   line: number;
   /** Canonical text of the address now in force; '' where the field is empty. */
   address: string;
-  /** Where the address field lies, in bytes from the start of the block. */
+  /** Where the address field lies in the block's text, in bytes. */
   start: number;
   end: number;
 }
 
 export interface Block {
   line: number;
-  /** Of the whole block, comment line included, in bytes of the file. */
+  /** Where the block lay in the file that was read, comment line included, in bytes. */
   start: number;
   end: number;
+  /** What it says now: those bytes, or, once edited, what a rewrite has made of them. */
+  text: Buffer;
+  edited: boolean;
   /** Unix seconds. */
   stamp: number;
-  /** Where the stamp's digits lie, in bytes from the start of the block. */
+  /** Where the stamp's digits lie in the text, in bytes. */
   stampStart: number;
   stampEnd: number;
   keyIds: string[];
@@ -48,15 +51,29 @@ export interface ZoneKey {
 }
 
 export interface Zone {
-  bytes: Buffer;
+  /** The file as it was read; what has changed since lies in the blocks. */
+  source: Buffer;
   blocks: Block[];
   keys: Map<string, ZoneKey>;
   problems: ZoneProblem[];
 }
 
+/** The whole file as it is now, in as few pieces as there are; nothing is copied. */
+export function piecesOf({ source, blocks }: Zone): Buffer[] {
+  const pieces: Buffer[] = [];
+  let done = 0;
+  for (const { start, end, text, edited } of blocks) {
+    if (!edited) continue;
+    pieces.push(source.subarray(done, start), text);
+    done = end;
+  }
+  return [...pieces, source.subarray(done)];
+}
+
 export const zoneBytes = 64 * 1_048_576;
 const keysPerBlock = 64;
 const shownChars = 64;
+const nothing = Buffer.alloc(0);
 
 // ASCII white space alone: JavaScript's own `\s` and trim() would eat byte 0xA0, half of a UTF-8 letter.
 const blank = '[ \\t\\r\\n\\f\\v]';
@@ -112,8 +129,9 @@ class Reader {
   }
 
   finish(bytes: Buffer): Zone {
-    const zone: Zone = { bytes, blocks: [], keys: new Map(), problems: this.#problems };
+    const zone: Zone = { source: bytes, blocks: [], keys: new Map(), problems: this.#problems };
     for (const { fresh, bad, ...block } of this.#drafts) {
+      block.text = bytes.subarray(block.start, block.end);
       const at = (severity: 'bad' | 'note', message: string): number =>
         zone.problems.push({ line: block.line, severity, message });
       if (bad) {
@@ -150,7 +168,15 @@ class Reader {
       stampStart: before.length,
       stampEnd,
     };
-    const draft: Draft = { ...place, keyIds: [], records: [], fresh: [], bad: false };
+    const draft: Draft = {
+      ...place,
+      text: nothing,
+      edited: false,
+      keyIds: [],
+      records: [],
+      fresh: [],
+      bad: false,
+    };
     const words = keys.split(blanks).filter((word) => word !== '');
     if (words.length === 0) this.#bad(draft, 'the block names no key');
     if (words.length > keysPerBlock) this.#bad(draft, `more than ${keysPerBlock} keys in one block`);

@@ -40,11 +40,11 @@ export function registerStatus(program: Command, io: Io): void {
           'no Zone= configured: name the configuration with --conf, or run lares ddns setup',
         );
       const zone = parseZone(readFileSync(values.zone));
-      const status = readStatus(state) ?? { peers: [], refusals: [], unpublished: 0 };
+      const status = readStatus(state) ?? { peers: [], refusals: [] };
       const rows = rowsOf(zone, new Map(status.peers.map((peer) => [`${peer.keyId} ${peer.family}`, peer])));
-      const { refusals, unpublished } = status;
-      if (json) io.out(`${JSON.stringify({ zone: values.zone, names: rows, refusals, unpublished })}\n`);
-      else io.out(render(io, rows, refusals, unpublished));
+      const { refusals } = status;
+      if (json) io.out(`${JSON.stringify({ zone: values.zone, names: rows, refusals })}\n`);
+      else io.out(render(io, rows, refusals));
     });
 }
 
@@ -60,7 +60,7 @@ function rowsOf({ blocks }: Zone, peers: Map<string, Peer>): Row[] {
         lastSeen: peer?.seenMs ?? null,
         lastChange: peer?.changedMs ?? null,
         skewMs: peer === undefined ? null : Math.round(peer.stamp * 1_000 - peer.seenMs),
-        pending: peer?.pending ?? false,
+        pending: peer !== undefined && peer.due !== 'nobody',
       };
     }),
   );
@@ -79,7 +79,7 @@ function latest(
   );
 }
 
-function render(io: Io, rows: Row[], refusals: Refused[], unpublished: number): string {
+function render(io: Io, rows: Row[], refusals: Refused[]): string {
   const paint = paintFor(io.stdout);
   const nowMs = wallMs();
   const ago = (ms: number | null): string =>
@@ -97,6 +97,5 @@ function render(io: Io, rows: Row[], refusals: Refused[], unpublished: number): 
   return [
     table(['NAME', 'TYPE', 'ADDRESS', 'SEEN', 'CHANGED', 'SKEW', 'KEY'], names, paint),
     refused.length === 0 ? '' : `\n${table(['REFUSED', 'COUNT', 'LAST'], refused, paint)}`,
-    unpublished === 0 ? '' : `\n${paint('yellow', `${unpublished} changes wait for the hook`)}\n`,
   ].join('');
 }

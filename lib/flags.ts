@@ -1,0 +1,51 @@
+// The flags that every daemon takes, and its --help. Unknown ones are errors: a mistyped flag must not start a daemon.
+import { parseArgs } from 'node:util';
+
+export interface Flags {
+  conf?: string;
+  state?: string;
+  listen: string[];
+  json: boolean;
+  action: 'run' | 'check' | 'show-config' | 'version' | 'help';
+}
+
+/** @throws Error that says which flag is wrong */
+export function readFlags(args: string[]): Flags {
+  const { values } = parseArgs({
+    args,
+    options: {
+      check: { type: 'boolean' },
+      'show-config': { type: 'boolean' },
+      version: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+      conf: { type: 'string' },
+      state: { type: 'string' },
+      listen: { type: 'string', multiple: true },
+      json: { type: 'boolean' },
+    },
+  });
+  const action = (['help', 'version', 'check', 'show-config'] as const).find((flag) => values[flag] === true);
+  const { conf, state, listen = [], json = false } = values;
+  return {
+    ...(conf === undefined ? {} : { conf }),
+    ...(state === undefined ? {} : { state }),
+    listen,
+    json,
+    action: action ?? 'run',
+  };
+}
+
+export function helpFor({ name, summary }: { name: string; summary: string }): string {
+  return `lares-${name}: ${summary}
+
+  --conf FILE      read this configuration file alone
+  --state DIR      keep state here instead of /var/lib/lares/${name}
+  --listen ADDR    listen here if no socket is passed: 5533, 192.0.2.1:5533, [::1]:5533; may be repeated
+  --json           log as JSON lines on standard output
+  --check          parse the configuration, say what is wrong, exit 0 or 6
+  --show-config    print the effective configuration
+  --version
+
+SIGHUP reloads, SIGTERM and SIGINT stop. Exit codes: 0 ok, 1 runtime, 2 usage, 4 permission, 6 not configured.
+`;
+}

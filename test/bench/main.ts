@@ -1,0 +1,92 @@
+// `make bench`: every figure beside its peer and its bound, measured in this run on this machine. A figure over its
+// bound is shown, never an error: machines differ.
+import { paintFor, table } from '../../lib/table.ts';
+import {
+  addressChange,
+  answerTime,
+  badSignatures,
+  type Figure,
+  groupedChange,
+  junk,
+  replayed,
+  Skip,
+} from './ddns.ts';
+import { measureBind } from './peers/bind.ts';
+import { measureKnot } from './peers/knot.ts';
+import type { PeerResult } from './peers/updates.ts';
+
+interface Row {
+  measure: (t: Owned) => Promise<Figure>;
+  bound: number;
+  /** RFC 2136 servers do the same: one durable change of an address. */
+  hasPeers?: boolean;
+}
+
+const rows: Row[] = [
+  { measure: junk, bound: 15 },
+  { measure: replayed, bound: 15 },
+  { measure: badSignatures, bound: 20 },
+  { measure: addressChange, bound: 1_000, hasPeers: true },
+  { measure: groupedChange, bound: 1_000, hasPeers: true },
+  { measure: (t) => answerTime(t, false), bound: 100 },
+  { measure: (t) => answerTime(t, true), bound: 250 },
+];
+
+/** What a measurement leaves behind is undone after it, newest first. */
+class Owned {
+  readonly #undo: (() => unknown)[] = [];
+
+  after(undo: () => unknown): void {
+    this.#undo.push(undo);
+  }
+
+  async finish(): Promise<void> {
+    for (let step = this.#undo.pop(); step !== undefined; step = this.#undo.pop()) await step();
+  }
+}
+
+const json = process.argv.includes('--json');
+const say = (text: string): void => void process.stderr.write(text);
+
+say('peers …\n');
+const peers = [await measureBind(), await measureKnot()];
+const results: { figure: Figure; row: Row }[] = [];
+for (const row of rows) {
+  const owned = new Owned();
+  try {
+    const figure = await row.measure(owned);
+    say(`${figure.name} …\n`);
+    results.push({ figure, row });
+  } catch (error) {
+    if (!(error instanceof Skip)) throw error;
+    say(`left out: ${error.message}\n`);
+  } finally {
+    await owned.finish();
+  }
+}
+
+if (json)
+  process.stdout.write(
+    `${JSON.stringify({ figures: results.map(({ figure, row }) => ({ ...figure, bound: row.bound })), peers })}\n`,
+  );
+else {
+  const paint = paintFor(process.stdout);
+  const cells = results.map(({ figure: { name, value, unit, note }, row }) => [
+    name,
+    `${value.toFixed(value < 100 ? 1 : 0)} ${unit}`,
+    paint(value <= row.bound ? 'green' : 'red', `${row.bound} ${unit}`),
+    ...peers.map((peer) => (row.hasPeers === true ? besides(peer, value) : '')),
+    note,
+  ]);
+  process.stdout.write(table(['FIGURE', 'HERE', 'AT MOST', ...peers.map(title), 'NOTE'], cells, paint));
+}
+
+function title(peer: PeerResult): string {
+  return peer.kind === 'measured' ? `${peer.name} ${peer.version}` : peer.name;
+}
+
+/** The peer's figure, and ours as a part of it. */
+function besides(peer: PeerResult, value: number): string {
+  if (peer.kind === 'skipped') return peer.reason;
+  return `${peer.cpuMicrosPerUpdate.toFixed(0)} µs (×${(value / peer.cpuMicrosPerUpdate).toFixed(2)})`;
+}
