@@ -59,7 +59,7 @@ export const config = {
     fallback: '500',
     parse: rate,
     help:
-      'Signatures checked a second, over all sources. One source prefix (/24, /56) gets a fifth of it; ' +
+      'Signatures checked a second, over all sources. One source prefix (/24, /56) gets a tenth of it; ' +
       'half is kept for keys that were last good from the same prefix.',
   },
   updateTimestamps: {

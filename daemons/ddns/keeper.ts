@@ -29,7 +29,9 @@ export class Keeper {
   /** Left by an earlier run: whether the hook heard of them is unknown. */
   #resumed: Update[];
   /** What the hook has yet to hear of, by name and type. */
-  readonly #unpublished = new Map<string, Change>();
+  #unpublished = new Map<string, Change>();
+  /** What the hook that runs now was told. */
+  #publishing = new Map<string, Change>();
 
   constructor(config: Config, store: Store, around: Surroundings) {
     this.#config = config;
@@ -67,6 +69,7 @@ export class Keeper {
     }
     await this.#look();
     if (moved) this.#file.watch(this.#unreadable);
+    this.#publish.kick();
   }
 
   /** Does what is due, once, and leaves the rest to the next run. */
@@ -144,14 +147,16 @@ export class Keeper {
     const { changes, zone } = rewritten;
     this.#sayUpdated(changes);
     // A crash between a rewrite and the hook leaves a zone that says it all and a hook that may have heard nothing.
-    if (this.#config.hook.length > 0) this.#remember([...restate(zone, this.#resumed), ...changes]);
+    if (this.#config.hook.length > 0) this.#remember([...changes, ...restate(zone, this.#resumed)]);
     this.#resumed = [];
-    this.#store.written(updates, changes, [...this.#unpublished.values()], clock.wallMs());
+    const unheard = [...this.#unpublished.values(), ...this.#publishing.values()];
+    this.#store.written(updates, changes, unheard, clock.wallMs());
     this.#publish.kick();
     this.bringIn();
     return true;
   }
 
+  // Of several changes of a record the hook hears of one: from what it knows to what holds.
   #remember(changes: Change[]): void {
     for (const change of changes) {
       const key = `${change.name} ${change.type}`;
@@ -169,24 +174,28 @@ export class Keeper {
   async #publishNow(): Promise<boolean> {
     const { log, trouble, environment } = this.#around;
     const { hook, zone } = this.#config;
-    const heard = new Map(this.#unpublished);
-    if (hook.length === 0 || heard.size === 0) return true;
+    if (hook.length === 0 || this.#unpublished.size === 0) return true;
     const due = this.#store.due('hook');
+    this.#publishing = this.#unpublished;
+    this.#unpublished = new Map();
     const { ok, outcome } = await runHook({
       argv: hook,
       folder: path.dirname(zone),
       environment: { ...environment, LARES_ZONE: zone },
-      input: [...heard.values()].map((change) => `${JSON.stringify(change)}\n`).join(''),
+      input: [...this.#publishing.values()].map((change) => `${JSON.stringify(change)}\n`).join(''),
       output: (line) => log.say(messages.publishOutput, `hook: ${line}`),
     });
+    const heard = this.#publishing;
+    this.#publishing = new Map();
     if (!ok) {
+      const newer = this.#unpublished;
+      this.#unpublished = heard;
+      this.#remember([...newer.values()]);
       trouble.enter(messages.publishFailed, `hook failed, to be run again: ${outcome}`);
       return false;
     }
     trouble.leave(messages.publishFailed);
     log.say(messages.published, `published ${heard.size} changes with ${hook[0] ?? ''}`);
-    for (const [key, change] of heard)
-      if (this.#unpublished.get(key) === change) this.#unpublished.delete(key);
     this.#store.published(due);
     // What came meanwhile is due at once.
     this.#publish.kick();

@@ -108,6 +108,7 @@ export class Receiver {
     clearInterval(this.#tidying);
     await this.#commit.stop();
     await this.#keeper.stop();
+    this.#refusals.close();
     this.#tidy();
   }
 

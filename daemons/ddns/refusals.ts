@@ -35,12 +35,17 @@ export class Refusals {
     );
   }
 
-  /** The counts since the last call, for the store; says what a window has kept back. */
+  /** The counts since the last call, for the store; says what a window that is over has kept back. */
   drain(nowMs: number): Map<Refusal, number> {
     if (nowMs >= this.#windowEndMs) this.#turn(nowMs);
     const counts = new Map(this.#counts);
     this.#counts.clear();
     return counts;
+  }
+
+  /** Says what the window has kept back so far. */
+  close(): void {
+    this.#turn(0);
   }
 
   #turn(nowMs: number): void {

@@ -250,7 +250,7 @@ test('S10: a slow hook delays no packet, runs one at a time, and the runs are gr
   await until('its input', () => readFileSync(log, 'utf8').includes('127.0.4.3'));
   const text = readFileSync(log, 'utf8');
   assert.ok(!text.includes('overlap'));
-  assert.match(text, /"from":"127\.0\.4\.1","to":"127\.0\.4\.2"/);
+  assert.match(text, /"from":"127\.0\.4\.1","to":"127\.0\.4\.3"/);
   assert.equal(await daemon.stop(), 0);
 });
 
@@ -314,6 +314,22 @@ test('every update and every refusal is one record with its fields', async (t) =
   );
   assert.match(updated.MESSAGE_ID, /^[0-9a-f]{32}$/);
   assert.notEqual(updated.MESSAGE_ID, refused.MESSAGE_ID);
+});
+
+test('what a flood of refusals has kept back is said at the stop', async (t) => {
+  const { daemon, port } = await begin(t, new Client());
+  await send(
+    port,
+    Array.from({ length: 25 }, () => Buffer.from('junk')),
+  );
+  await until(
+    'ten records',
+    () => daemon.records.filter(({ LARES_REASON }) => LARES_REASON === 'length').length === 10,
+  );
+  await send(port, Buffer.alloc(100));
+  await daemon.record(/^refused: unknown-key/);
+  await daemon.stop();
+  await daemon.record(/^refused: length, 15 more within 10 s/);
 });
 
 test('a failing hook is run again until it succeeds, also across a restart', async (t) => {

@@ -25,6 +25,11 @@ export function findProgram(name: Program): string | undefined {
   return folders.map((folder) => path.join(folder, name)).find(isExecutable);
 }
 
+/** Where it lies; for programs that `lacks` has asked for. */
+export function program(name: Program): string {
+  return findProgram(name) ?? name;
+}
+
 function isExecutable(file: string): boolean {
   try {
     accessSync(file, constants.X_OK);
@@ -45,7 +50,9 @@ export function lacks(programs: Program[], needsRoot = false): string | false {
 export function lacksTracing(): string | false {
   const reason = lacks(['strace']);
   if (reason !== false) return reason;
-  const { status, stderr } = spawnSync('strace', ['-qq', '-e', 'trace=none', 'true'], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(program('strace'), ['-qq', '-e', 'trace=none', 'true'], {
+    encoding: 'utf8',
+  });
   return status === 0 ? false : `needs ptrace: ${stderr.trim()}`;
 }
 
@@ -54,7 +61,7 @@ export function lacksNetwork(): string | false {
   const reason = lacks(['ip'], true);
   if (reason !== false) return reason;
   const name = freshName();
-  const { status, stderr } = spawnSync('ip', ['netns', 'add', name], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(program('ip'), ['netns', 'add', name], { encoding: 'utf8' });
   if (status !== 0) return `needs network namespaces: ${stderr.trim()}`;
   ip('netns', 'del', name);
   return false;
@@ -95,10 +102,11 @@ export function networkOf(t: TestContext): Network {
   ip('-n', clients, 'address', 'add', `${clientPrefix}255.254/8`, 'dev', 'cable');
   for (const address of clientAddresses6)
     ip('-n', clients, '-6', 'address', 'add', `${address}/32`, 'dev', 'cable', 'nodad');
-  return { server: ['ip', 'netns', 'exec', server], clients: ['ip', 'netns', 'exec', clients] };
+  const into = (name: string): string[] => [program('ip'), 'netns', 'exec', name];
+  return { server: into(server), clients: into(clients) };
 }
 
 function ip(...args: string[]): void {
-  const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(program('ip'), args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr.trim()}`);
 }

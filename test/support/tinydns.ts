@@ -3,14 +3,14 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import { findProgram, type Network, serverAddress } from './netns.ts';
+import { type Network, program, serverAddress } from './netns.ts';
 
 const run = promisify(execFile);
 const nobody = 65_534;
 
 /** tinydns on the server's address, on the data.cdb of `folder`; ends with the test. Wait for its first answer. */
 export function serve(t: TestContext, { server }: Network, folder: string): void {
-  const [program, ...args] = [...server, findProgram('tinydns') ?? ''];
+  const [command, ...args] = [...server, program('tinydns')];
   const env = {
     PATH: process.env['PATH'],
     ROOT: folder,
@@ -19,7 +19,7 @@ export function serve(t: TestContext, { server }: Network, folder: string): void
     GID: String(nobody),
   };
   // What it prints is a line a query, in hexadecimal.
-  const child = spawn(program, args, { env, stdio: 'ignore' });
+  const child = spawn(command, args, { env, stdio: 'ignore' });
   t.after(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGTERM');
@@ -31,8 +31,8 @@ export function serve(t: TestContext, { server }: Network, folder: string): void
 export async function ask({ clients }: Network, ...questions: string[]): Promise<string[]> {
   const options = ['+noedns', '+norecurse', '+tries=2', '+time=2', '+noall', '+answer', '+nottlid', '+nocl'];
   const words = questions.flatMap((question) => question.split(' '));
-  const [program = '', ...rest] = [...clients, 'dig', ...options, `@${serverAddress.v4}`, ...words];
-  const { stdout } = await run(program, rest, { maxBuffer: 2 ** 24 }).catch(noAnswer);
+  const [command = '', ...args] = [...clients, program('dig'), ...options, `@${serverAddress.v4}`, ...words];
+  const { stdout } = await run(command, args, { maxBuffer: 2 ** 24 }).catch(noAnswer);
   const lines = stdout.split('\n').filter((line) => line !== '' && !line.startsWith(';'));
   return lines.map((line) => line.split(/\s+/).join(' '));
 }

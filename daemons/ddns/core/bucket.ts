@@ -9,8 +9,8 @@ interface Bucket {
 
 // Prefixes remembered; the least recently used goes first. A forgotten prefix starts full, the global buckets hold.
 const prefixCount = 4_096;
-// One prefix may take this part of the whole rate.
-const prefixShare = 0.2;
+// One prefix may take this part of the whole rate: whoever forges a few clients' prefixes must not empty the reserve.
+const prefixShare = 0.1;
 const burstSeconds = 2;
 
 export class SignatureBudget {
