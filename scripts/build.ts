@@ -3,8 +3,8 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { build } from 'esbuild';
-import { addons, nativePlugin } from './native.ts';
+import { bundle } from './bundle.ts';
+import { addons } from './native.ts';
 
 const root = path.join(import.meta.dirname, '..');
 const out = path.resolve(process.argv[2] ?? 'dist');
@@ -21,7 +21,11 @@ exec "$lib/node" --disable-warning=ExperimentalWarning "$lib/lares.mjs" "$@"
 
 mkdirSync(path.join(lib, 'native'), { recursive: true });
 mkdirSync(path.join(out, 'bin'), { recursive: true });
-await bundle();
+const entries = Object.fromEntries(
+  nouns.map(({ name }) => [name, path.join(root, 'daemons', name, 'main.ts')]),
+);
+for (const { path: file, contents } of await bundle(entries, lib))
+  place(file, (to) => writeFileSync(to, contents));
 for (const [name, from] of Object.entries(addons(root)))
   place(path.join(lib, 'native', name), (to) => stripped(from, to));
 place(path.join(lib, 'node'), (to) => stripped(process.execPath, to));
@@ -32,33 +36,6 @@ place(path.join(out, 'bin/lares'), (to) => {
 process.stdout.write(
   `built ${path.relative(process.cwd(), out) || '.'}: ${nouns.map(({ name }) => name).join(', ')}\n`,
 );
-
-async function bundle(): Promise<void> {
-  const { outputFiles } = await build({
-    entryPoints: Object.fromEntries(
-      nouns.map(({ name }) => [name, path.join(root, 'daemons', name, 'main.ts')]),
-    ),
-    outdir: lib,
-    outExtension: { '.js': '.mjs' },
-    write: false,
-    bundle: true,
-    platform: 'node',
-    target: 'node24',
-    format: 'esm',
-    // Whitespace stays: on an uncaught error Node prints the offending line, which would be the whole bundle.
-    minifySyntax: true,
-    legalComments: 'none',
-    logLevel: 'warning',
-    plugins: [nativePlugin(root)],
-    banner: {
-      js: [
-        "import { createRequire as $require } from 'node:module';",
-        'const require = $require(import.meta.url), __dirname = import.meta.dirname;',
-      ].join('\n'),
-    },
-  });
-  for (const { path: file, contents } of outputFiles) place(file, (to) => writeFileSync(to, contents));
-}
 
 function place(file: string, make: (temporary: string) => void): void {
   const temporary = `${file}.new`;

@@ -110,9 +110,11 @@ export class ZoneFile {
 
   async #refresh(): Promise<void> {
     try {
+      // By far the most looks find the file as it was left: one system call.
+      if (sameState(identify(this.#path), this.#seen)) return;
       this.#target = realpathSync(this.#path);
       if (this.#seen === undefined) recover(this.#target, this.#events.leftover);
-      else if (!(await this.#settled())) return;
+      else await this.#settled();
       const { bytes, identity } = readWhole(this.#target);
       this.#zone = parseZone(bytes, this.#zone);
       this.#seen = identity;
@@ -123,17 +125,15 @@ export class ZoneFile {
     }
   }
 
-  /** Waits until a changed file stays as it is for a moment; false where it has not changed. */
-  async #settled(): Promise<boolean> {
+  /** Waits until a changed file stays as it is for a moment. */
+  async #settled(): Promise<void> {
     let last = identify(this.#target);
-    if (sameState(last, this.#seen)) return false;
     for (let round = 0; round < settleRounds; round += 1) {
       await sleep(settleMs);
       const now = identify(this.#target);
-      if (sameState(now, last)) return true;
+      if (sameState(now, last)) return;
       last = now;
     }
-    return true;
   }
 
   async #apply(edit: (zone: Zone) => Rewritten): Promise<Rewritten> {

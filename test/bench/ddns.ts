@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, send, unreadSocket } from '../support/ddns.ts';
@@ -21,7 +21,9 @@ export interface Figure {
 }
 
 const floodMs = 4_000;
-const changes = 12;
+const unpacedChanges = 500;
+const pacedChanges = 8;
+const warmUps = 3;
 const groupedClients = 1_000;
 const latencyRuns = 9;
 const repeats = 5;
@@ -77,26 +79,22 @@ export const badSignatures = (t: Owner): Promise<Figure> =>
     Promise.resolve({ kind: 'bad-signature', keyId: client.key.keyId }),
   );
 
-/** CPU time for one durable change of one address in a zone of 20,000 lines, at the pace of one rewrite a second. */
-export async function addressChange(t: Owner): Promise<Figure> {
-  const running = await start({ folder: scratch(t), fillers: 20_000 });
-  await send(running.port, running.client.packet());
-  await changed(running.zone, '127.0.0.1');
-  await sleep(1_200);
+/** CPU time for one durable change of one address in a zone of 20,000 lines, back to back or at its pace in service. */
+export async function addressChange(t: Owner, unpaced: boolean): Promise<Figure> {
+  const running = await start({ folder: scratch(t), fillers: 20_000, unpaced });
+  const changes = unpaced ? unpacedChanges : pacedChanges;
+  const change = async (n: number): Promise<void> => {
+    await send(running.port, running.client.packet(), `127.0.${n >> 8}.${n & 255}`);
+    await changed(running.zone, `127.0.${n >> 8}.${n & 255}`);
+    if (!unpaced) await sleep(1_050);
+  };
+  for (let n = 1; n <= warmUps; n += 1) await change(n);
   const before = running.cpuMicros();
-  for (let n = 0; n < changes; n += 1) {
-    await send(running.port, running.client.packet(), `127.0.1.${n + 1}`);
-    await changed(running.zone, `127.0.1.${n + 1}`);
-    await sleep(1_050);
-  }
+  for (let n = 1; n <= changes; n += 1) await change(warmUps + n);
   const cpu = running.cpuMicros() - before;
   await running.stop();
-  return {
-    name: 'address change, 20,000 lines, durable',
-    value: cpu / changes,
-    unit: 'µs',
-    note: `mean of ${changes}, one rewrite each`,
-  };
+  const name = unpaced ? 'address change, 20,000 lines, durable' : 'the same, one a second, the machine idle';
+  return { name, value: cpu / changes, unit: 'µs', note: `mean of ${changes}, one rewrite each` };
 }
 
 /** The same where many clients change within a second, and share the rewrites. */
@@ -197,8 +195,15 @@ async function answered(resolver: Resolver, address: string): Promise<void> {
   });
 }
 
+// The client's block stands at the top; reading more of the file would disturb what is measured.
 async function changed(zone: string, address: string): Promise<void> {
-  await soon(`${address} in the zone`, () => readFileSync(zone, 'latin1').includes(`:${address}:`));
+  const head = Buffer.alloc(1_024);
+  await soon(`${address} in the zone`, () => {
+    const fd = openSync(zone, 'r');
+    const length = readSync(fd, head);
+    closeSync(fd);
+    return head.toString('latin1', 0, length).includes(`:${address}:`);
+  });
 }
 
 // Looks as often as a millisecond's figure needs; test/support/wait.ts is for tests.

@@ -2,18 +2,19 @@
 // kernel's scheduler, counts from its own state.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { readStatus } from '../../daemons/ddns/store.ts';
 import { leanFlags } from '../../daemons/lares/program.ts';
+import { bundle } from '../../scripts/bundle.ts';
 import { root } from '../support/daemon.ts';
 import { Client } from '../support/ddns.ts';
 import { peerCpuMicros } from './peers/process.ts';
 
 // As a unit starts it: not through the lares command.
-const program = ['node', 'ddns.mjs'].map((name) => path.join(root, 'dist/lib/lares', name));
-const daemon = [...program.slice(0, 1), ...leanFlags, ...program.slice(1)];
+const lib = path.join(root, 'dist/lib/lares');
+const runtime = [path.join(lib, 'node'), ...leanFlags];
 
 export interface Running {
   pid: number;
@@ -34,6 +35,8 @@ export interface Setting {
   settings?: string;
   clients?: Client[];
   fds?: number[];
+  /** Back to back: see unpaced.ts. */
+  unpaced?: boolean;
 }
 
 /** One block a client, `host-N.example`, and fillers after them. */
@@ -58,9 +61,11 @@ export function writeZone({ folder, fillers = 0, settings = '', clients = [new C
 }
 
 export function launch(setting: Setting & { conf: string }): ChildProcess {
-  const { fds = [], folder, conf } = setting;
+  const { fds = [], folder, conf, unpaced = false } = setting;
+  const state = path.join(folder, 'state');
   const listen = fds.length === 0 ? ['--listen', '127.0.0.1:0'] : [];
-  const own = [...daemon, '--json', '--conf', conf, '--state', path.join(folder, 'state'), ...listen];
+  const shipped = [path.join(lib, 'ddns.mjs'), '--json', '--conf', conf, '--state', state, ...listen];
+  const own = [...runtime, ...(unpaced ? [path.join(folder, 'unpaced.mjs'), conf, state] : shipped)];
   const activated =
     fds.length === 0
       ? own
@@ -72,6 +77,7 @@ export function launch(setting: Setting & { conf: string }): ChildProcess {
 
 export async function start(setting: Setting): Promise<Running> {
   const { conf, zone, clients } = writeZone(setting);
+  if (setting.unpaced === true) await bundleUnpaced(setting.folder);
   const child = launch({ ...setting, conf });
   const { stdout, pid } = child;
   if (stdout === null || pid === undefined) throw new Error('no process');
@@ -100,4 +106,13 @@ export async function start(setting: Setting): Promise<Running> {
       );
     },
   };
+}
+
+/** Bundled as the shipped receiver is, and run with the same flags. */
+async function bundleUnpaced(folder: string): Promise<void> {
+  mkdirSync(path.join(folder, 'state'), { recursive: true });
+  symlinkSync(path.join(lib, 'native'), path.join(folder, 'native'));
+  const entry = path.join(import.meta.dirname, 'unpaced.ts');
+  for (const { path: file, contents } of await bundle({ unpaced: entry }, folder))
+    writeFileSync(file, contents);
 }
