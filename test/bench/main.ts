@@ -69,8 +69,7 @@ for (const row of rows) {
 
 if (json) {
   const figures = results.map(({ figure, row }) => ({ ...figure, bound: row.bound ?? null }));
-  process.stdout.write(`${JSON.stringify({ figures, peers })}
-`);
+  process.stdout.write(`${JSON.stringify({ figures, peers })}\n`);
 } else {
   const paint = paintFor(process.stdout);
   const cells = results.map(({ figure: { name, value, unit, note }, row }) => [
