@@ -24,3 +24,8 @@ export function table(head: string[], rows: string[][], paint: Paint): string {
 function width(text: string): number {
   return stripVTControlCharacters(text).length;
 }
+
+/** `1 key`, `2 keys`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

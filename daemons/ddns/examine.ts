@@ -5,8 +5,10 @@ import path from 'node:path';
 import type { Finding } from '../../lib/command.ts';
 import { configFiles, loadConfig } from '../../lib/config.ts';
 import { explain } from '../../lib/errors.ts';
+import { plural } from '../../lib/table.ts';
 import { type Config, config } from './config.ts';
 import { parseZone } from './core/zone.ts';
+import { describeZone } from './describe.ts';
 
 export function examine(): Finding[] {
   const { values, problems, files } = loadConfig(config, configFiles('ddns'));
@@ -38,15 +40,19 @@ function examineZone({ zone }: Config): Finding[] {
   const findings: Finding[] = [];
   try {
     const target = realpathSync(zone);
-    const { blocks, keys, problems } = parseZone(readFileSync(target));
-    const bad = problems.filter(({ severity }) => severity === 'bad').length;
+    const parsed = parseZone(readFileSync(target));
+    const bad = parsed.problems.filter(({ severity }) => severity === 'bad').length;
     findings.push(
       bad === 0
-        ? { health: 'ok', subject: 'zone', text: `${zone}: ${blocks.length} blocks, ${keys.size} keys` }
+        ? {
+            health: 'ok',
+            subject: 'zone',
+            text: `${zone}: ${describeZone(parsed)}`,
+          }
         : {
             health: 'bad',
             subject: 'zone',
-            text: `${zone}: ${bad} problems`,
+            text: `${zone}: ${plural(bad, 'problem')}`,
             advice: `lares ddns check ${zone}`,
           },
     );

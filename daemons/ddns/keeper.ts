@@ -3,9 +3,11 @@
 // the store, so that a crash at any point leaves nothing undone.
 import path from 'node:path';
 import { explain, LaresError } from '../../lib/errors.ts';
+import { plural } from '../../lib/table.ts';
 import type { Config } from './config.ts';
 import { type Change, type Rewritten, restate, rewrite, type Update } from './core/rewrite.ts';
 import { parseZone, type Zone } from './core/zone.ts';
+import { describeZone } from './describe.ts';
 import { Duty } from './duty.ts';
 import { runHook } from './hook.ts';
 import { messages } from './messages.ts';
@@ -110,21 +112,17 @@ export class Keeper {
       );
   };
 
-  #sayRead({ blocks, keys, problems }: Zone): void {
+  #sayRead(zone: Zone): void {
     const { log, trouble } = this.#around;
     trouble.leave(messages.zoneUnreadable);
-    const records = blocks.reduce((sum, block) => sum + block.records.length, 0);
-    log.say(
-      messages.zoneRead,
-      `zone read: ${records} address lines in ${blocks.length} blocks for ${keys.size} keys`,
-    );
-    const bad = problems.filter(({ severity }) => severity === 'bad');
+    log.say(messages.zoneRead, `zone read: ${describeZone(zone)}`);
+    const bad = zone.problems.filter(({ severity }) => severity === 'bad');
     for (const { line, message } of bad.slice(0, problemsSaid))
       log.say(messages.zoneProblem, `${this.#config.zone}:${line}: ${message}`);
     if (bad.length > problemsSaid)
       log.say(
         messages.zoneProblem,
-        `${bad.length - problemsSaid} more problems: lares ddns check ${this.#config.zone}`,
+        `${plural(bad.length - problemsSaid, 'more problem')}: lares ddns check ${this.#config.zone}`,
       );
   }
 
@@ -140,7 +138,7 @@ export class Keeper {
       rewritten = await this.#file.apply((current) => rewrite(current, updates, stamping));
     } catch (error) {
       if (!(error instanceof LaresError)) throw error;
-      trouble.enter(messages.zoneUnwritable, `${error.message}; ${updates.length} accepted updates wait`);
+      trouble.enter(messages.zoneUnwritable, `${error.message}; ${plural(updates.length, 'update')} waiting`);
       return false;
     }
     trouble.leave(messages.zoneUnwritable);
@@ -151,6 +149,7 @@ export class Keeper {
     this.#resumed = [];
     const unheard = [...this.#unpublished.values(), ...this.#publishing.values()];
     this.#store.written(updates, changes, unheard, clock.wallMs());
+    this.#around.later();
     this.#publish.kick();
     this.bringIn();
     return true;
@@ -195,8 +194,9 @@ export class Keeper {
       return false;
     }
     trouble.leave(messages.publishFailed);
-    log.say(messages.published, `published ${heard.size} changes with ${hook[0] ?? ''}`);
+    log.say(messages.published, `published ${plural(heard.size, 'change')} with ${hook[0] ?? ''}`);
     this.#store.published(due);
+    this.#around.later();
     // What came meanwhile is due at once.
     this.#publish.kick();
     return true;

@@ -10,6 +10,7 @@ import { plainSource } from './core/address.ts';
 import { SignatureBudget } from './core/bucket.ts';
 import { decide, type Known, type Rules } from './core/decide.ts';
 import { wouldChange } from './core/rewrite.ts';
+import { describeZone } from './describe.ts';
 import { Duty } from './duty.ts';
 import { Keeper } from './keeper.ts';
 import { messages } from './messages.ts';
@@ -30,11 +31,13 @@ export interface Surroundings extends Outside {
   trouble: Trouble;
   /** Runs a write to the store; false, and said, if the disk would not have it. */
   stored: (write: () => void) => boolean;
+  /** There is something for the store that need not wait for the disk. */
+  later: () => void;
 }
 
 const commitPace = { pauseMs: 0, firstRetryMs: 500, longestRetryMs: 10_000 };
-// What need not wait for the disk is written this often.
-const tidyMs = 10_000;
+// What need not wait for the disk is written so long after it came up; an idle daemon wakes for nothing.
+const tidyMs = 500;
 
 export class Receiver {
   readonly #around: Surroundings;
@@ -42,7 +45,7 @@ export class Receiver {
   readonly #keeper: Keeper;
   readonly #refusals: Refusals;
   readonly #commit: Duty;
-  readonly #tidying: NodeJS.Timeout;
+  #tidying: NodeJS.Timeout | undefined;
   readonly #known = (keyId: string): Known | undefined => this.#store.known(keyId);
   #config: Config;
   #rules: Rules;
@@ -57,12 +60,16 @@ export class Receiver {
 
   private constructor(config: Config, store: Store, outside: Outside) {
     const trouble = new Trouble(outside.log);
-    this.#around = { ...outside, trouble, stored: (write) => stored(trouble, write) };
+    this.#around = {
+      ...outside,
+      trouble,
+      stored: (write) => stored(trouble, write),
+      later: () => this.#later(),
+    };
     this.#store = store;
     this.#keeper = new Keeper(config, store, this.#around);
     this.#refusals = new Refusals(outside.log);
     this.#commit = new Duty(() => this.#commitNow(), commitPace, outside.clock, outside.fail);
-    this.#tidying = setInterval(() => this.#tidy(), tidyMs);
     this.#config = config;
     this.#rules = rulesOf(config);
     this.#budget = new SignatureBudget(config.signatureRate, outside.clock.monotonicMs());
@@ -84,6 +91,7 @@ export class Receiver {
     );
     if (decision.kind === 'refused') {
       this.#refusals.note(decision.reason, source, decision.keyId, monotonicMs);
+      this.#later();
       return;
     }
     this.#store.accept(decision, decision.publish, nowMs);
@@ -105,21 +113,18 @@ export class Receiver {
 
   /** Brings everything that was accepted into the zone, and published, as far as that goes. */
   async stop(): Promise<void> {
-    clearInterval(this.#tidying);
     await this.#commit.stop();
     await this.#keeper.stop();
     this.#refusals.close();
     this.#tidy();
+    clearTimeout(this.#tidying);
   }
 
   /** One line for a person. */
   status(): string {
-    const { blocks, keys } = this.#keeper.zone;
-    const names = new Set(blocks.flatMap(({ records }) => records.map(({ name }) => name)));
-    return (
-      this.#around.trouble.text ||
-      `${names.size} names for ${keys.size} keys in ${this.#config.zone}, ${describeWindow(this.#config)}`
-    );
+    const { zone } = this.#keeper;
+    const well = `${describeZone(zone)} in ${this.#config.zone}, ${describeWindow(this.#config)}`;
+    return this.#around.trouble.text || well;
   }
 
   #commitNow(): boolean {
@@ -128,12 +133,20 @@ export class Receiver {
     return done;
   }
 
+  #later(): void {
+    this.#tidying ??= setTimeout(() => this.#tidy(), tidyMs);
+  }
+
   #tidy(): void {
-    const counts = this.#refusals.drain(this.#around.clock.monotonicMs());
+    clearTimeout(this.#tidying);
+    this.#tidying = undefined;
+    const { clock } = this.#around;
+    const counts = this.#refusals.drain(clock.monotonicMs());
     this.#around.stored(() => {
-      if (counts.size > 0) this.#store.countRefusals(counts, this.#around.clock.wallMs());
+      if (counts.size > 0) this.#store.countRefusals(counts, clock.wallMs());
       this.#store.commit();
     });
+    if (this.#refusals.holdsBack) this.#later();
   }
 
   // Without marks an old packet within the clock window is good again; the admin should know.

@@ -43,6 +43,11 @@ export class Refusals {
     return counts;
   }
 
+  /** Whether there is a number to be said once the window is over. */
+  get holdsBack(): boolean {
+    return [...this.#inWindow.values()].some((count) => count > recordsPerWindow);
+  }
+
   /** Says what the window has kept back so far. */
   close(): void {
     this.#turn(0);

@@ -290,7 +290,7 @@ test('a bad block is named with its line and harms no other; an unreadable zone 
   renameSync(bench.zone, `${bench.zone}.away`);
   await daemon.record(/cannot read zone .*; the zone last read stays in force/);
   await send(port, client.packet(), '127.0.0.2');
-  await daemon.record(/1 accepted updates wait/);
+  await daemon.record(/1 update waiting/);
   renameSync(`${bench.zone}.away`, bench.zone);
   await addressIs(bench, '127.0.0.2');
 });
@@ -342,7 +342,7 @@ test('a failing hook is run again until it succeeds, also across a restart', asy
   const again = bench.start();
   await again.record(/^hook failed/);
   writeFileSync(path.join(path.dirname(bench.zone), 'good'), '');
-  await again.record(/^published 1 changes/);
+  await again.record(/^published 1 change/);
   const log = readFileSync(path.join(path.dirname(bench.zone), 'log'), 'utf8');
   assert.match(
     log,

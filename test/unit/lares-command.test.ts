@@ -60,7 +60,7 @@ test('check names every problem with its line, and its exit status tells', async
   const file = path.join(scratch(t), 'data');
   writeFileSync(file, zoneFor(new Client()));
   const good = await lares(['ddns', 'check', file]);
-  assert.deepEqual([good.code, good.out], [0, `${file}: 1 address lines in 1 blocks for 1 keys\n`]);
+  assert.deepEqual([good.code, good.out], [0, `${file}: 1 address line in 1 block for 1 key\n`]);
   writeFileSync(file, `# dynamic: 0 nonsense\n+a:192.0.2.1\n\n${zoneFor(new Client())}`);
   const bad = await lares(['ddns', 'check', file]);
   assert.equal(bad.code, 1);

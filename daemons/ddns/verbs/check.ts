@@ -6,6 +6,7 @@ import type { Io } from '../../../lib/command.ts';
 import { explain, LaresError } from '../../../lib/errors.ts';
 import { paintFor } from '../../../lib/table.ts';
 import { parseZone, type Zone, type ZoneProblem } from '../core/zone.ts';
+import { describeZone } from '../describe.ts';
 
 export function registerCheck(program: Command, io: Io): void {
   program
@@ -24,9 +25,8 @@ export function registerCheck(program: Command, io: Io): void {
         for (const { line, severity, message } of problems) {
           io.out(`${file}:${line}: ${paint(severity === 'bad' ? 'red' : 'yellow', severity)}: ${message}\n`);
         }
-        io.out(
-          `${file}: ${records} address lines in ${zone.blocks.length} blocks for ${zone.keys.size} keys\n`,
-        );
+        io.out(`${file}: ${describeZone(zone)}
+`);
       }
       if (problems.some(({ severity }) => severity === 'bad')) io.exit(1);
     });
