@@ -1,6 +1,6 @@
 // Opening an SQLite database as every daemon here does: write-ahead log, each commit on the disk before it returns,
 // schema versions applied in order. The schema itself belongs to the daemon.
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { explain, LaresError } from './errors.ts';
 
@@ -38,8 +38,9 @@ export function openDatabase(file: string, migrations: string[]): Database.Datab
 
 /** Opens for reading alone, for commands; undefined where there is no file yet. @throws LaresError E_STATE_OPEN */
 export function openForReading(file: string): Database.Database | undefined {
-  if (!existsSync(file)) return undefined;
   try {
+    // What may not be looked at is an error, not an absence.
+    if (statSync(file, { throwIfNoEntry: false }) === undefined) return undefined;
     return new Database(file, { readonly: true, fileMustExist: true, timeout: busyMs });
   } catch (error) {
     throw new LaresError('E_STATE_OPEN', `cannot open ${file}: ${explain(error)}`, { cause: error });

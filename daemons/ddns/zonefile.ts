@@ -114,7 +114,7 @@ export class ZoneFile {
       if (sameState(identify(this.#path), this.#seen)) return;
       this.#target = realpathSync(this.#path);
       if (this.#seen === undefined) recover(this.#target, this.#events.leftover);
-      else await this.#settled();
+      else await settled(this.#target);
       const { bytes, identity } = readWhole(this.#target);
       this.#zone = parseZone(bytes, this.#zone);
       this.#seen = identity;
@@ -122,17 +122,6 @@ export class ZoneFile {
     } catch (error) {
       // What has no errno is ours, or a bug: not to be dressed as trouble with a file.
       throw errnoOf(error) === '' ? error : unreadable(this.#path, explain(error), error);
-    }
-  }
-
-  /** Waits until a changed file stays as it is for a moment. */
-  async #settled(): Promise<void> {
-    let last = identify(this.#target);
-    for (let round = 0; round < settleRounds; round += 1) {
-      await sleep(settleMs);
-      const now = identify(this.#target);
-      if (sameState(now, last)) return;
-      last = now;
     }
   }
 
@@ -163,6 +152,8 @@ export class ZoneFile {
         `${this.#target} was saved by somebody else during a rewrite; both edits are kept`,
       );
       edited = displaced;
+      // Its editor may still be writing into it.
+      await settled(displaced);
       expected = written;
       const { bytes } = readWhole(displaced);
       const merged = parseZone(bytes, this.#zone);
@@ -178,5 +169,16 @@ export class ZoneFile {
   #inForce(): { zone: Zone; seen: Identity } {
     if (this.#zone === undefined || this.#seen === undefined) throw unreadable(this.#path, 'not read yet');
     return { zone: this.#zone, seen: this.#seen };
+  }
+}
+
+/** Waits until a changed file stays as it is for a moment. */
+async function settled(file: string): Promise<void> {
+  let last = identify(file);
+  for (let round = 0; round < settleRounds; round += 1) {
+    await sleep(settleMs);
+    const now = identify(file);
+    if (sameState(now, last)) return;
+    last = now;
   }
 }

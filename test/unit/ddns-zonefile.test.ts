@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import {
+  closeSync,
   linkSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -12,6 +14,7 @@ import {
   symlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -82,6 +85,20 @@ test('an edit written in place during a rewrite is merged', async (t) => {
   const { folder, file, set, text } = setup(t);
   await set('192.0.2.9', () => writeFileSync(file, `${zoneText}\n+new.example:192.0.2.50\n`));
   assert.match(text(), /\+a\.example:192\.0\.2\.9\n\n\+new\.example:192\.0\.2\.50\n$/);
+  assert.deepEqual(readdirSync(folder), ['data']);
+});
+
+test('an edit that is still being written in place when it is displaced is merged whole', async (t) => {
+  const { folder, file, set, text } = setup(t);
+  await set('192.0.2.9', () => {
+    const fd = openSync(file, 'w');
+    writeSync(fd, `${zoneText}\n`);
+    setTimeout(() => {
+      writeSync(fd, '+late.example:192.0.2.50\n');
+      closeSync(fd);
+    }, 60);
+  });
+  assert.match(text(), /\+a\.example:192\.0\.2\.9\n\n\+late\.example:192\.0\.2\.50\n$/);
   assert.deepEqual(readdirSync(folder), ['data']);
 });
 
