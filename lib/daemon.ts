@@ -128,14 +128,14 @@ async function serve<T extends Table>(
       onStop: (step) => undo.push(step),
       fail,
     };
-    // From here on a signal waits its turn behind the start.
-    const started = start(spec, context, open, undo);
-    onSignals(log, started, {
-      reload: async () => reload(await started, load(), log),
+    // From here on a signal waits its turn behind the start. One that fails ends the process.
+    const started = Promise.withResolvers<Running<T>>();
+    onSignals(log, started.promise, {
+      reload: async () => reload(await started.promise, load(), log),
       stop: () => unwind(undo),
       fail,
     });
-    await started;
+    started.resolve(await start(spec, context, open, undo));
   } catch (error) {
     await unwind(undo).catch(fail);
     fail(error);
@@ -196,11 +196,7 @@ function onSignals(
   started: Promise<unknown>,
   act: { reload: () => Promise<void>; stop: () => Promise<void>; fail: (error: unknown) => void },
 ): void {
-  // A start that fails is dealt with where it is awaited.
-  let turn = started.then(
-    () => undefined,
-    () => new Promise<void>(() => undefined),
-  );
+  let turn: Promise<void> = started.then(() => undefined);
   let stopping = false;
   const hasTerminal = isatty(0);
   const stop = (name: string): void => {
