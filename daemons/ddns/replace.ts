@@ -28,6 +28,7 @@ import { getXattr, listXattrs, setXattr } from '../../lib/sys/xattr.ts';
 import { zoneBytes } from './core/zone.ts';
 
 const syncFd = promisify(fsync);
+const sticky = 0o1000;
 
 /** What tells one state of a file from another; `ctimeNs` moves with a rename as well. */
 export interface Identity {
@@ -90,7 +91,8 @@ export interface Replaced {
  * Puts `pieces` in the place of `target`, which was read in state `expected`; attributes come from `like`. Only the
  * wait
  * for the disk is off the loop: everything else is a few system calls. The caller makes the folder durable.
- * @throws LaresError E_DDNS_ZONE_WRITE, E_DDNS_OWNER, E_DDNS_XATTR, E_DDNS_ZONE_BUSY; nothing has changed then.
+ * @throws LaresError E_DDNS_ZONE_WRITE, E_DDNS_OWNER, E_DDNS_XATTR, E_DDNS_UNSAFE, E_DDNS_ZONE_BUSY; nothing has
+ *   changed then.
  */
 export async function replace(
   target: string,
@@ -100,6 +102,7 @@ export async function replace(
 ): Promise<Replaced> {
   const temporary = temporaryName(target, expected);
   try {
+    if (process.geteuid?.() === 0) refuseMovable(path.dirname(target));
     await writeLike(temporary, like, pieces, expected);
     if (!swap(temporary, target)) return { written: renameOver(temporary, target, expected) };
   } catch (error) {
@@ -110,6 +113,24 @@ export async function replace(
   if (!sameContent(identify(temporary), expected)) return { written, displaced: temporary };
   unlinkSync(temporary);
   return { written };
+}
+
+/**
+ * As root, a folder that somebody else can swap for a link would be a way to replace any file of the system. So every
+ * folder on the way has to be root's, and writable for root alone or sticky.
+ */
+function refuseMovable(folder: string): void {
+  const { uid, mode } = statSync(folder);
+  const open = (mode & 0o022) !== 0 && (mode & sticky) === 0;
+  if (uid !== 0 || open) {
+    const who = uid === 0 ? 'others' : `uid ${uid}`;
+    throw new LaresError(
+      'E_DDNS_UNSAFE',
+      `runs as root, but ${who} can move what lies in ${folder}: run the receiver as the user that owns the zone`,
+    );
+  }
+  const parent = path.dirname(folder);
+  if (parent !== folder) refuseMovable(parent);
 }
 
 async function writeLike(

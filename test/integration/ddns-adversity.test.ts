@@ -2,7 +2,7 @@
 // full disk.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { type Bench, Client, receiverOn, send } from '../support/ddns.ts';
@@ -41,6 +41,24 @@ test('a reload takes up another zone, and the one before is left alone', async (
   await send(port, client.packet());
   await until('the update', () => readFileSync(other, 'latin1').includes('+name.example:127.0.0.1:'));
   assert.ok(read(bench).includes('192.0.2.1'));
+});
+
+test('as root it does not rewrite a zone that somebody else could move from under it', async (t) => {
+  if (process.getuid?.() !== 0) {
+    t.skip('needs root, which it is about');
+    return;
+  }
+  const client = new Client();
+  const bench = receiverOn(t, zoneFor(client));
+  chownSync(path.dirname(bench.zone), 65_534, 65_534);
+  const daemon = bench.start();
+  await send(await daemon.ready(), client.packet());
+  await daemon.record(
+    /runs as root, but uid 65534 can move what lies in .*root: run the receiver as the user/,
+  );
+  assert.equal(read(bench), zoneFor(client));
+  chownSync(path.dirname(bench.zone), 0, 0);
+  await until('the update', () => read(bench).includes('+name.example:127.0.0.1:'));
 });
 
 /** Whether it worked; root in a container may be denied it. */
