@@ -1,7 +1,8 @@
 // Where log records go: a pino destination of three dresses. A terminal gets short coloured lines, a pipe gets one
 // `<priority>text` line a record (sd-daemon(3)), and a script gets JSON with the journal's own field names. It never
 // blocks the daemon: what cannot be written at once is counted and said with the next record that can.
-import { writeSync } from 'node:fs';
+import { constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { styleText } from 'node:util';
 import pino from 'pino';
 import { wallMs } from './clock.ts';
@@ -28,7 +29,7 @@ export function openLog(daemon: string, dress: Dress, fd: number, level: Level =
       level,
       formatters: { level: (label) => ({ PRIORITY: priorities[label as Level] }) },
     },
-    destination(dress, fd, identifier),
+    destination(dress, unblocked(fd), identifier),
   );
   return {
     say: (message: Message, text: string, fields: Fields = {}) => {
@@ -39,8 +40,7 @@ export function openLog(daemon: string, dress: Dress, fd: number, level: Level =
 
 /**
  * Writes what the reader takes. The rest of a record that was cut short goes out before anything else; records that
- * come
- * while there is such a rest are dropped and counted.
+ * come while there is such a rest are dropped and counted.
  */
 function destination(dress: Dress, fd: number, identifier: string): pino.DestinationStream {
   let rest: Buffer = Buffer.alloc(0);
@@ -63,14 +63,27 @@ function destination(dress: Dress, fd: number, identifier: string): pino.Destina
   };
 }
 
+/**
+ * The same pipe or terminal through a description of its own that does not block; that of the shell stays as it is.
+ * What cannot be opened again (a socket, another user's terminal) is used as it came.
+ */
+function unblocked(fd: number): number {
+  try {
+    if (!fstatSync(fd).isFIFO() && !isatty(fd)) return fd;
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch {
+    return fd;
+  }
+}
+
 /** What could not be written. */
 function writeSome(fd: number, bytes: Buffer): Buffer {
   let done = 0;
   try {
     while (done < bytes.length) done += writeSync(fd, bytes, done);
   } catch (error) {
-    // A reader that is slow (EAGAIN) or gone (EPIPE, EIO) must not stop the daemon; anything else is a bug.
-    if (!['EAGAIN', 'EPIPE', 'EIO'].includes(errnoOf(error))) throw error;
+    // Slow (EAGAIN), gone (EPIPE, EIO) or full (ENOSPC): no log may stop the daemon. These are bugs.
+    if (['', 'EBADF', 'EFAULT', 'EINVAL'].includes(errnoOf(error))) throw error;
   }
   return bytes.subarray(done);
 }

@@ -1,8 +1,9 @@
 // The publish step in the foreground: runs the admin's program (tinydns-data) in the folder of the zone, beside the
 // loop, one at a time. Changes that come while it runs wait for the next run; a failed run is repeated with growing
-// pauses until it succeeds. Never a shell, never without a time limit.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+// pauses until it succeeds. Never a shell, never without a time limit, and whatever it prints has a bound.
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { errnoOf, explain } from '../../lib/errors.ts';
 
 export interface HookResult {
   ok: boolean;
@@ -16,64 +17,94 @@ export interface HookRun {
   environment: Record<string, string>;
   /** One JSON object a line. */
   input: string;
-  /** What it prints, line by line; long lines are cut. */
+  /** What it prints, line by line; long lines are cut, and so is the end of long outputs. */
   output: (line: string) => void;
 }
 
 const hookMs = 30_000;
 const killMs = 2_000;
+// What the program leaves behind may hold its pipes open for ever; its last words come within this time.
+const lastWordsMs = 200;
 const lineChars = 1_024;
 const outputLines = 100;
 
-/** Runs the program once; always resolves. */
-export function runHook({ argv, folder, environment, input, output }: HookRun): Promise<HookResult> {
-  const [program = '', ...rest] = argv;
+/** Runs the program once; always resolves, as soon as the program itself has ended. */
+export function runHook(run: HookRun): Promise<HookResult> {
+  const cannotStart = (error: unknown): HookResult => ({
+    ok: false,
+    outcome: `cannot start ${run.argv[0] ?? ''}: ${explain(error)}`,
+  });
   return new Promise((resolve) => {
-    // A group of its own, so that a time-out ends what the program started too.
-    const child = spawn(program, rest, {
-      cwd: folder,
-      env: environment,
-      stdio: ['pipe', 'pipe', 'pipe'],
-      detached: true,
-    });
-    let timedOut = false;
-    const terminate = setTimeout(() => {
-      timedOut = true;
-      killGroup(child, 'SIGTERM');
-    }, hookMs);
-    const kill = setTimeout(() => killGroup(child, 'SIGKILL'), hookMs + killMs);
-    let lines = 0;
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on('line', (line) => {
-        lines += 1;
-        if (lines <= outputLines) output(line.slice(0, lineChars));
-      });
+    let child: ChildProcessWithoutNullStreams;
+    try {
+      const [program = '', ...rest] = run.argv;
+      // A group of its own, so that a time-out ends what the program started too.
+      child = spawn(program, rest, { cwd: run.folder, env: run.environment, detached: true });
+    } catch (error) {
+      // Some errno values are thrown, others come as an event.
+      resolve(cannotStart(error));
+      return;
     }
-    // A program that does not read its input closes the pipe early.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
+    let timedOut = false;
+    const timers = [
+      setTimeout(() => {
+        timedOut = true;
+        killGroup(child, 'SIGTERM');
+      }, hookMs),
+      setTimeout(() => killGroup(child, 'SIGKILL'), hookMs + killMs),
+    ];
     const done = (result: HookResult): void => {
-      clearTimeout(terminate);
-      clearTimeout(kill);
+      timers.forEach(clearTimeout);
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
       resolve(result);
     };
-    child.once('error', (error) => done({ ok: false, outcome: `cannot start ${program}: ${error.message}` }));
-    child.once('close', (code, signal) => {
-      const outcome = timedOut
-        ? `no end within ${hookMs / 1_000} s`
-        : signal === null
-          ? `exit status ${code ?? ''}`
-          : `killed by ${signal}`;
-      done({ ok: code === 0 && !timedOut, outcome });
+    child.once('error', (error) => done(cannotStart(error)));
+    child.once('exit', (code, signal) => {
+      const ended = signal === null ? `exit status ${code ?? ''}` : `killed by ${signal}`;
+      const result = {
+        ok: code === 0 && !timedOut,
+        outcome: timedOut ? `no end within ${hookMs / 1_000} s` : ended,
+      };
+      timers.push(setTimeout(() => done(result), lastWordsMs));
+      child.once('close', () => done(result));
     });
+    const say = sayBounded(run.output);
+    for (const stream of [child.stdout, child.stderr]) readLines(stream, say);
+    // A program that does not read its input closes the pipe early.
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(run.input);
   });
 }
 
-function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+function sayBounded(output: (line: string) => void): (line: string) => void {
+  let lines = 0;
+  return (line) => {
+    lines += 1;
+    if (lines <= outputLines) output(line);
+  };
+}
+
+/** Lines, cut to `lineChars`; what lies beyond is read and forgotten. */
+function readLines(stream: Readable, say: (line: string) => void): void {
+  let line = '';
+  stream.setEncoding('utf8').on('data', (text: string) => {
+    const [first = '', ...more] = text.split('\n');
+    line = (line + first).slice(0, lineChars);
+    for (const next of more) {
+      say(line);
+      line = next.slice(0, lineChars);
+    }
+  });
+  stream.once('end', () => {
+    if (line !== '') say(line);
+  });
+}
+
+function killGroup(child: ChildProcessWithoutNullStreams, signal: NodeJS.Signals): void {
   if (child.pid === undefined) return;
   try {
     process.kill(-child.pid, signal);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+    if (errnoOf(error) !== 'ESRCH') throw error;
   }
 }

@@ -128,6 +128,8 @@ export class Keeper {
 
   async #rewriteNow(): Promise<boolean> {
     const { trouble, clock } = this.#around;
+    // Also what came since the last commit: nothing reaches the zone that a crash could make us forget.
+    if (!this.#around.stored(() => this.#store.commit())) return false;
     const updates = this.#store.due('zone');
     const stamping = {
       always: this.#config.updateTimestamps,

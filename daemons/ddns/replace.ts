@@ -3,6 +3,7 @@
 // name of the temporary file says which state of the old file was read, so that after a crash its content can be
 // judged.
 import {
+  type BigIntStats,
   closeSync,
   constants,
   fchmodSync,
@@ -29,9 +30,12 @@ import { zoneBytes } from './core/zone.ts';
 
 const syncFd = promisify(fsync);
 const sticky = 0o1000;
+// Set-id bits have no business on a zone.
+const permissions = 0o777;
 
 /** What tells one state of a file from another; `ctimeNs` moves with a rename as well. */
 export interface Identity {
+  dev: bigint;
   ino: bigint;
   mtimeNs: bigint;
   ctimeNs: bigint;
@@ -39,8 +43,11 @@ export interface Identity {
 }
 
 export function identify(file: string): Identity {
-  const { ino, mtimeNs, ctimeNs, size } = statSync(file, { bigint: true });
-  return { ino, mtimeNs, ctimeNs, size };
+  return identityOf(statSync(file, { bigint: true }));
+}
+
+function identityOf({ dev, ino, mtimeNs, ctimeNs, size }: BigIntStats): Identity {
+  return { dev, ino, mtimeNs, ctimeNs, size };
 }
 
 export function sameState(a: Identity, b: Identity | undefined): boolean {
@@ -48,26 +55,27 @@ export function sameState(a: Identity, b: Identity | undefined): boolean {
 }
 
 function sameContent(a: Identity, b: Identity): boolean {
-  return a.ino === b.ino && a.mtimeNs === b.mtimeNs && a.size === b.size;
+  return a.dev === b.dev && a.ino === b.ino && a.mtimeNs === b.mtimeNs && a.size === b.size;
 }
 
 const readRounds = 5;
+// A FIFO in the place of the file must not hold the daemon up, and a link must not lead it elsewhere.
+const asFound = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 /** The whole file, in one state of it. */
 export function readWhole(file: string): { bytes: Buffer; identity: Identity } {
-  // A FIFO in the place of the file must not hold the daemon up.
-  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  const fd = openSync(file, asFound);
   try {
     for (let round = 0; round < readRounds; round += 1) {
       const before = fstatSync(fd, { bigint: true });
-      const { ino, mtimeNs, ctimeNs, size } = before;
+      const { mtimeNs, size } = before;
       if (!before.isFile()) throw unreadable(file, 'not a regular file');
       if (size > zoneBytes) throw unreadable(file, `larger than ${zoneBytes} bytes`);
       const bytes = Buffer.alloc(Number(size));
       const length = readSync(fd, bytes, 0, bytes.length, 0);
       const after = fstatSync(fd, { bigint: true });
       if (length === bytes.length && after.mtimeNs === mtimeNs && after.size === size) {
-        return { bytes, identity: { ino, mtimeNs, ctimeNs, size } };
+        return { bytes, identity: identityOf(before) };
       }
     }
     throw unreadable(file, 'changes while it is read');
@@ -78,6 +86,12 @@ export function readWhole(file: string): { bytes: Buffer; identity: Identity } {
 
 export function unreadable(file: string, why: string, cause?: unknown): LaresError {
   return new LaresError('E_DDNS_ZONE_READ', `cannot read zone ${file}: ${why}`, { cause });
+}
+
+/** A file, and the state in which it was read. */
+export interface Found {
+  file: string;
+  identity: Identity;
 }
 
 export interface Replaced {
@@ -96,13 +110,13 @@ export interface Replaced {
  */
 export async function replace(
   target: string,
-  like: string,
+  like: Found,
   expected: Identity,
   pieces: Buffer[],
 ): Promise<Replaced> {
   const temporary = temporaryName(target, expected);
   try {
-    if (process.geteuid?.() === 0) refuseMovable(path.dirname(target));
+    if (process.geteuid?.() === 0) refuseMovable(path.dirname(target), false);
     await writeLike(temporary, like, pieces, expected);
     if (!swap(temporary, target)) return { written: renameOver(temporary, target, expected) };
   } catch (error) {
@@ -116,12 +130,12 @@ export async function replace(
 }
 
 /**
- * As root, a folder that somebody else can swap for a link would be a way to replace any file of the system. So every
- * folder on the way has to be root's, and writable for root alone or sticky.
+ * As root, a name that somebody else can change in the middle of a rewrite would be a way to replace any file of the
+ * system. So every folder on the way has to be root's and writable for root alone; one above the last may be sticky.
  */
-function refuseMovable(folder: string): void {
+function refuseMovable(folder: string, stickySaves: boolean): void {
   const { uid, mode } = statSync(folder);
-  const open = (mode & 0o022) !== 0 && (mode & sticky) === 0;
+  const open = (mode & 0o022) !== 0 && !(stickySaves && (mode & sticky) !== 0);
   if (uid !== 0 || open) {
     const who = uid === 0 ? 'others' : `uid ${uid}`;
     throw new LaresError(
@@ -130,12 +144,12 @@ function refuseMovable(folder: string): void {
     );
   }
   const parent = path.dirname(folder);
-  if (parent !== folder) refuseMovable(parent);
+  if (parent !== folder) refuseMovable(parent, true);
 }
 
 async function writeLike(
   temporary: string,
-  like: string,
+  like: Found,
   pieces: Buffer[],
   expected: Identity,
 ): Promise<void> {
@@ -165,16 +179,22 @@ function writeAll(fd: number, pieces: Buffer[]): void {
   }
 }
 
-function copyAttributes(like: string, to: number): void {
-  const from = openSync(like, constants.O_RDONLY | constants.O_NONBLOCK);
+function copyAttributes({ file, identity }: Found, to: number): void {
+  const from = openSync(file, asFound);
   try {
     const [old, made] = [fstatSync(from), fstatSync(to)];
-    if (old.uid !== made.uid || old.gid !== made.gid) copyOwner(like, old, to);
-    fchmodSync(to, old.mode & 0o7777);
-    for (const name of listXattrs(from)) copyXattr(from, to, name, like);
+    // Only the very file that was read lends its attributes, whatever lies under its name by now.
+    if (!sameContent(identityOf(fstatSync(from, { bigint: true })), identity)) throw busy(file);
+    if (old.uid !== made.uid || old.gid !== made.gid) copyOwner(file, old, to);
+    fchmodSync(to, old.mode & permissions);
+    for (const name of listXattrs(from)) copyXattr(from, to, name, file);
   } finally {
     closeSync(from);
   }
+}
+
+function busy(file: string): LaresError {
+  return new LaresError('E_DDNS_ZONE_BUSY', `${file} is being saved by somebody else; it is tried again`);
 }
 
 function copyOwner(like: string, { uid, gid }: { uid: number; gid: number }, to: number): void {
@@ -259,7 +279,8 @@ export function recover(target: string, kept: (file: string) => void): void {
     const match = pattern.exec(name);
     if (match === null) continue;
     const [ino = 0n, mtimeNs = 0n, size = 0n] = match.slice(1).map(BigInt);
-    const read: Identity = { ino, mtimeNs, size, ctimeNs: 0n };
+    const { dev } = identify(folder);
+    const read: Identity = { dev, ino, mtimeNs, size, ctimeNs: 0n };
     const file = path.join(folder, name);
     if (sameContent(identify(file), read) || sameContent(identify(target), read)) rmSync(file);
     else {

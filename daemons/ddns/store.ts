@@ -93,7 +93,11 @@ export class Store {
       if (state !== undefined) state.prefixes = prefixesOf(state.peers);
       if (peer.due !== 'nobody') this.#waiting.add(keyId);
     }
-    const putMark = db.prepare('INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?)');
+    const putMark = db.prepare(
+      `INSERT INTO mark VALUES (?, ?, ?, ?) ON CONFLICT (key_id) DO UPDATE SET
+         stamp = excluded.stamp, families = excluded.families, accepted_ms = excluded.accepted_ms
+       WHERE excluded.stamp >= stamp`,
+    );
     const putPeer = db.prepare('INSERT OR REPLACE INTO peer VALUES (?, ?, ?, ?, ?, ?, ?)');
     const write = (keyIds: Iterable<string>): void => {
       for (const keyId of keyIds) {

@@ -9,6 +9,7 @@ import type { Rewritten } from './core/rewrite.ts';
 import { parseZone, piecesOf, type Zone } from './core/zone.ts';
 import {
   asWriteError,
+  type Found,
   type Identity,
   identify,
   readWhole,
@@ -41,6 +42,8 @@ export class ZoneFile {
   readonly #events: ZoneEvents;
   #zone: Zone | undefined;
   #seen: Identity | undefined;
+  /** Whether the rewrite in progress has put something in place. */
+  #exchanged = false;
   #target = '';
   #watchers: FSWatcher[] = [];
   #poll: NodeJS.Timeout | undefined;
@@ -67,12 +70,17 @@ export class ZoneFile {
    */
   apply(edit: (zone: Zone) => Rewritten): Promise<Rewritten> {
     return this.#alone(async () => {
-      try {
-        return await this.#apply(edit);
-      } catch (error) {
-        // Nothing is known of the file now: the next look starts anew and clears what was left.
-        this.#seen = undefined;
-        throw asWriteError(this.#target, error);
+      for (let round = 1; ; round += 1) {
+        try {
+          return await this.#apply(edit);
+        } catch (error) {
+          const code = errnoOf(error);
+          // Saved between the reading and the writing: nothing was displaced, and the next reading has it.
+          if (code === 'E_DDNS_ZONE_BUSY' && round < mergeRounds) continue;
+          // Past an exchange nothing is known of the file: the next look starts anew and clears what was left.
+          if (!(error instanceof LaresError) || this.#exchanged) this.#seen = undefined;
+          throw asWriteError(this.#target, error);
+        }
       }
     });
   }
@@ -126,6 +134,7 @@ export class ZoneFile {
   }
 
   async #apply(edit: (zone: Zone) => Rewritten): Promise<Rewritten> {
+    this.#exchanged = false;
     await this.#refresh();
     const { zone, seen } = this.#inForce();
     const first = edit(zone);
@@ -133,15 +142,16 @@ export class ZoneFile {
     let result = first;
     let expected = seen;
     // What the last round displaced although it was not what it had read: the admin's edit, to be merged and removed.
-    let edited: string | undefined;
+    let edited: Found | undefined;
     for (let round = 0; round < mergeRounds; round += 1) {
       const { displaced, written } = await replace(
         this.#target,
-        edited ?? this.#target,
+        edited ?? { file: this.#target, identity: seen },
         expected,
         piecesOf(result.zone),
       );
-      if (edited !== undefined) unlinkSync(edited);
+      this.#exchanged = true;
+      if (edited !== undefined) unlinkSync(edited.file);
       this.#zone = result.zone;
       this.#seen = written;
       if (displaced === undefined) {
@@ -151,18 +161,18 @@ export class ZoneFile {
       this.#events.conflict(
         `${this.#target} was saved by somebody else during a rewrite; both edits are kept`,
       );
-      edited = displaced;
       // Its editor may still be writing into it.
       await settled(displaced);
       expected = written;
-      const { bytes } = readWhole(displaced);
+      const { bytes, identity } = readWhole(displaced);
+      edited = { file: displaced, identity };
       const merged = parseZone(bytes, this.#zone);
       this.#events.read(merged);
       result = edit(merged);
     }
     throw new LaresError(
       'E_DDNS_ZONE_WRITE',
-      `${this.#target} keeps changing; the last edit displaced is in ${edited ?? ''}`,
+      `${this.#target} keeps changing; the last edit displaced is in ${edited?.file ?? ''}`,
     );
   }
 

@@ -1,10 +1,24 @@
 // The receiver when things around it go wrong, beyond the faults of the old server: a bad policy, a moved zone, a
 // full disk.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import {
+  chownSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readStatus } from '../../daemons/ddns/store.ts';
+import { root } from '../support/daemon.ts';
 import { type Bench, Client, receiverOn, send } from '../support/ddns.ts';
 import { lares } from '../support/lares.ts';
 import { until } from '../support/wait.ts';
@@ -99,4 +113,83 @@ for (const place of ['state', 'root'] as const) {
       execFileSync('umount', ['-l', folder]);
     }
   });
+}
+
+test('nothing reaches the zone that is not durable: no replay after a crash on a full disk', async (t) => {
+  const client = new Client();
+  const bench = receiverOn(t, zoneFor(client));
+  const state = path.join(bench.folder, 'state');
+  if (!mountSmall(state)) {
+    t.skip('needs root, for a small file system');
+    return;
+  }
+  try {
+    const daemon = bench.start();
+    const port = await daemon.ready();
+    await send(port, client.packet(), '127.0.0.2');
+    await until('the first update', () => read(bench).includes(':127.0.0.2:'));
+    // Due within the pace of a second; then the disk fills, and a packet comes that cannot be stored.
+    await send(port, client.packet(), '127.0.0.3');
+    await until('its commit', () => peerOf(state) === '127.0.0.3');
+    assert.throws(() => writeFileSync(path.join(state, 'filler'), Buffer.alloc(600_000)), { code: 'ENOSPC' });
+    const captured = client.packet();
+    await send(port, captured, '127.0.0.4');
+    await daemon.record(/^cannot write the state/);
+    await sleep(1_500);
+    assert.ok(!read(bench).includes(':127.0.0.4:'), 'an update that is not stored has been written');
+    await daemon.kill();
+    rmSync(path.join(state, 'filler'));
+    const again = bench.start();
+    await again.ready();
+    await until('the stored update', () => read(bench).includes(':127.0.0.3:'));
+  } finally {
+    execFileSync('umount', ['-l', state]);
+  }
+});
+
+function peerOf(state: string): string | undefined {
+  return readStatus(state)?.peers[0]?.address.text;
+}
+
+test('a log on a full disk, and one that nobody reads, do not stop it', async (t) => {
+  const client = new Client();
+  const bench = receiverOn(
+    t,
+    zoneFor(client),
+    'Hook=/bin/sh -c "seq 1 100 | sed s/$/0000000000000000000000000000000/"\n',
+  );
+  const args = ['--conf', bench.conf, '--state', path.join(bench.folder, 'state'), '--listen', '127.0.0.1:0'];
+  const main = path.join(root, 'daemons/ddns/main.ts');
+  const port = await freePort();
+  args[args.length - 1] = `127.0.0.1:${port}`;
+  for (const [index, redirect] of ['2>/dev/full', '2>"$FIFO"'].entries()) {
+    const fifo = path.join(bench.folder, `fifo-${index}`);
+    execFileSync('mkfifo', [fifo]);
+    // A reader that holds the pipe open and never reads.
+    const reader = openSync(fifo, constants.O_RDWR);
+    const child = spawn('/bin/sh', ['-c', `exec "$@" ${redirect}`, 'sh', process.execPath, main, ...args], {
+      stdio: 'ignore',
+      env: { ...process.env, FIFO: fifo },
+    });
+    t.after(() => child.kill('SIGKILL'));
+    for (let n = 1; n <= 3; n += 1) {
+      const from = `127.0.${index + 5}.${n}`;
+      await until(`an update from ${from}`, async () => {
+        await send(port, [client.packet(), ...Array.from({ length: 300 }, () => Buffer.from('junk'))], from);
+        await sleep(200);
+        return read(bench).includes(`:${from}:`);
+      });
+    }
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'exit'), [0, null], redirect);
+    closeSync(reader);
+  }
+});
+
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(resolve));
+  return port;
 }
