@@ -4,6 +4,7 @@
 // be found.
 import type { Socket } from 'node:dgram';
 import { accessSync, closeSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs';
+import path from 'node:path';
 import { isatty } from 'node:tty';
 import { type Clock, systemClock } from './clock.ts';
 import { configFiles, type Loaded, loadConfig, renderConfig, type Table, type Values } from './config.ts';
@@ -20,6 +21,7 @@ import {
   takeInherited,
 } from './listen.ts';
 import { type Log, commonMessages as say } from './messages.ts';
+import { tryLock } from './sys/fd.ts';
 import { version } from './version.ts';
 
 /** Exit codes of daemons; units carry RestartPreventExitStatus=2 4 6. */
@@ -131,7 +133,7 @@ async function serve<T extends Table>(
     // From here on a signal waits its turn behind the start. One that fails ends the process.
     const started = Promise.withResolvers<Running<T>>();
     onSignals(log, started.promise, {
-      reload: async () => reload(await started.promise, load(), log),
+      reload: async () => reload(await started.promise, load, log),
       stop: () => unwind(undo),
       fail,
     });
@@ -166,12 +168,18 @@ async function start<T extends Table>(
   return running;
 }
 
-async function reload<T extends Table>(running: Running<T>, next: Loaded<T>, log: Log): Promise<void> {
-  report(next, log);
-  const missing = next.missing.join(', ');
-  if (missing === '') await running.reload(next.values);
-  const stays = `not reloaded: ${missing} missing; the old configuration stays in force`;
-  log.say(say.reloaded, missing === '' ? `reloaded: ${running.status()}` : stays);
+/** A configuration that cannot be in force changes nothing; only bugs end the daemon. */
+async function reload<T extends Table>(running: Running<T>, load: () => Loaded<T>, log: Log): Promise<void> {
+  try {
+    const next = load();
+    report(next, log);
+    if (next.missing.length > 0) throw new LaresError('E_CONFIG', `${next.missing.join(', ')} missing`);
+    await running.reload(next.values);
+    log.say(say.reloaded, `reloaded: ${running.status()}`);
+  } catch (error) {
+    if (errnoOf(error) === '') throw error;
+    log.say(say.notReloaded, `not reloaded: ${explain(error)}; the old configuration stays in force`);
+  }
 }
 
 function openers<T extends Table>(spec: DaemonSpec<T>, flags: Flags, log: Log): Opener[] {
@@ -229,10 +237,19 @@ async function unwind(undo: (() => void | Promise<void>)[]): Promise<void> {
   for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
 }
 
+/** The daemon's own folder, held for as long as the process lives: two that write to one would undo each other. */
 function stateFolder(noun: string, flags: Flags): string {
   const folder = flags.state ?? process.env['STATE_DIRECTORY']?.split(':')[0] ?? `/var/lib/lares/${noun}`;
+  // Other daemons, as other users, pass through the folder above.
+  mkdirSync(path.dirname(path.resolve(folder)), { recursive: true, mode: 0o755 });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   accessSync(folder, constants.W_OK | constants.X_OK);
+  if (!tryLock(openSync(folder, 'r'))) {
+    throw new LaresError(
+      'E_STATE_BUSY',
+      `another process of this daemon uses ${folder}: stop it, or name another folder with --state`,
+    );
+  }
   return realpathSync(folder);
 }
 

@@ -21,6 +21,7 @@ export const commonMessages = {
   ready: { id: 'aab2514218b946999a9735aa2792332c', level: 'notice' },
   stopped: { id: '17b2fc03ba9148aeabc641c0230d5c09', level: 'notice' },
   reloaded: { id: '74667fdc58734857bfa25c3da9c58434', level: 'notice' },
+  notReloaded: { id: 'c9f25ae4b89240d097dae5123a7c3be4', level: 'error' },
   configProblem: { id: '7691e6d48cf94692ab4060a02550cea6', level: 'warning' },
   unknownFd: { id: '4e590f648fdf44468205c1a980ecd364', level: 'warning' },
   dropped: { id: '705441e7926341f5aa6421147f4d594b', level: 'warning' },

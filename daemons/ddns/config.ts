@@ -41,14 +41,14 @@ export const config = {
     section: 'Receiver',
     key: 'MaxClockSkew',
     fallback: '10min',
-    parse: parseSpan,
+    parse: spanUpTo('7d'),
     help: 'Packets from further ahead of this clock are refused.',
   },
   maxAgeMs: {
     section: 'Receiver',
     key: 'MaxAge',
     fallback: '',
-    parse: (text: string): number | undefined => (text === '' ? undefined : parseSpan(text)),
+    parse: (text: string): number | undefined => (text === '' ? undefined : spanUpTo('365d')(text)),
     help:
       'Packets older than this are refused. Default: as MaxClockSkew. 0 lifts the bound, for clients ' +
       'without a clock.',
@@ -73,9 +73,17 @@ export const config = {
 
 export type Config = Values<typeof config>;
 
-/** The lower bound of the clock window. */
+/** How old a packet may be, milliseconds; Infinity where MaxAge=0 lifts the bound, and only there. */
 export function maxAgeOf({ maxAgeMs, maxClockSkewMs }: Config): number {
-  return maxAgeMs ?? maxClockSkewMs;
+  return maxAgeMs === 0 ? Number.POSITIVE_INFINITY : (maxAgeMs ?? maxClockSkewMs);
+}
+
+function spanUpTo(most: string): (text: string) => number {
+  return (text) => {
+    const ms = parseSpan(text);
+    if (ms > parseSpan(most)) throw new Error(`longer than ${most}`);
+    return ms;
+  };
 }
 
 function absolutePath(text: string): string {
@@ -108,5 +116,6 @@ function yesNo(text: string): boolean {
 /** For people: the window in force. */
 export function describeWindow(values: Config): string {
   const age = maxAgeOf(values);
-  return `clock window -${age === 0 ? '∞' : formatSpan(age)} … +${formatSpan(values.maxClockSkewMs)}`;
+  const back = age === Number.POSITIVE_INFINITY ? '∞' : formatSpan(age);
+  return `clock window -${back} … +${formatSpan(values.maxClockSkewMs)}`;
 }

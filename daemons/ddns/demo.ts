@@ -1,5 +1,6 @@
 // What `lares up` runs the receiver on: a scratch zone with one name, a key for it, loopback allowed, and
-// tinydns-data as the hook where it is installed. Made once; what a person changes there stays.
+// tinydns-data as the hook where it is installed. Key and zone are made once and stay; the configuration is written
+// anew.
 import { accessSync, constants, existsSync } from 'node:fs';
 import path from 'node:path';
 import { writeFileAtomic } from '../../lib/atomic.ts';

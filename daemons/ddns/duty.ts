@@ -52,6 +52,14 @@ export class Duty {
     else this.#timer = setTimeout(() => this.#start(), waitMs);
   }
 
+  /** As `kick`, but what held a failed run back is over: no more waiting. */
+  now(): void {
+    this.#earliestMs = 0;
+    this.#retryMs = this.#pace.firstRetryMs;
+    this.#disarm();
+    this.kick();
+  }
+
   /** Waits for the run in progress, runs once more if something is due, and never again. */
   async stop(): Promise<void> {
     this.#stopped = true;

@@ -1,14 +1,14 @@
 // What `lares doctor` asks about ddns: configuration, zone, rights, hook. Looks only; every finding that is not well
 // says what to type.
-import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Finding } from '../../lib/command.ts';
 import { configFiles, loadConfig } from '../../lib/config.ts';
 import { explain } from '../../lib/errors.ts';
 import { plural } from '../../lib/table.ts';
 import { type Config, config } from './config.ts';
-import { parseZone } from './core/zone.ts';
 import { describeZone } from './describe.ts';
+import { readZone } from './readzone.ts';
 
 export function examine(): Finding[] {
   const { values, problems, files } = loadConfig(config, configFiles('ddns'));
@@ -39,8 +39,7 @@ export function examine(): Finding[] {
 function examineZone({ zone }: Config): Finding[] {
   const findings: Finding[] = [];
   try {
-    const target = realpathSync(zone);
-    const parsed = parseZone(readFileSync(target));
+    const { zone: parsed, target } = readZone(zone);
     const bad = parsed.problems.filter(({ severity }) => severity === 'bad').length;
     findings.push(
       bad === 0
@@ -57,11 +56,12 @@ function examineZone({ zone }: Config): Finding[] {
           },
     );
     const folder = path.dirname(target);
-    const { uid } = statSync(target);
+    const { uid, gid } = statSync(target);
     findings.push({
-      health: 'ok',
+      health: 'note',
       subject: 'rights',
-      text: `${target} belongs to uid ${uid}, which the receiver has to run as`,
+      text: `${target} belongs to uid ${uid}, gid ${gid}: the receiver has to run as that user, in that group`,
+      advice: `lares ddns setup ${zone}`,
     });
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch (error) {

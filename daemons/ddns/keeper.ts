@@ -53,25 +53,30 @@ export class Keeper {
   /** Reads the zone and takes up what an earlier run left. An unreadable zone is said, and waited for. */
   async start(): Promise<void> {
     await this.#look();
-    this.#file.watch(this.#unreadable);
-    this.bringIn();
-  }
-
-  /** There may be accepted addresses that the zone does not say. */
-  bringIn(): void {
-    if (this.#store.due('zone').length > 0) this.#rewrite.kick();
-  }
-
-  async reload(config: Config): Promise<void> {
-    const moved = config.zone !== this.#config.zone;
-    this.#config = config;
-    if (moved) {
-      await this.#file.close();
-      this.#file = this.#open(config.zone);
-    }
-    await this.#look();
-    if (moved) this.#file.watch(this.#unreadable);
+    this.#file.watch(() => void this.#look());
+    if (this.#config.hook.length > 0) this.#remember(restate(this.zone, this.#store.due('hook')));
     this.#publish.kick();
+  }
+
+  /** There may be accepted addresses that the zone does not say. Those of keys that no block names wait for one. */
+  bringIn(): void {
+    if (this.#placeable().length > 0) this.#rewrite.kick();
+  }
+
+  /** @throws LaresError E_DDNS_ZONE_READ if the new zone cannot be read; the old one stays in force then */
+  async reload(config: Config): Promise<void> {
+    if (config.zone !== this.#config.zone) {
+      const next = this.#open(config.zone);
+      await next.refresh();
+      await this.#file.close();
+      this.#file = next;
+      this.#file.watch(() => void this.#look());
+    }
+    this.#config = config;
+    await this.#look();
+    // What kept them from succeeding may be what was mended.
+    if (this.#placeable().length > 0) this.#rewrite.now();
+    this.#publish.now();
   }
 
   /** Does what is due, once, and leaves the rest to the next run. */
@@ -84,7 +89,11 @@ export class Keeper {
   #open(file: string): ZoneFile {
     const { log } = this.#around;
     return new ZoneFile(file, {
-      read: (zone) => this.#sayRead(zone),
+      read: (zone) => {
+        this.#sayRead(zone);
+        // A mended block may be what an update has waited for.
+        setImmediate(() => this.bringIn());
+      },
       conflict: (text) => log.say(messages.zoneConflict, text),
       leftover: (kept) =>
         log.say(
@@ -100,21 +109,28 @@ export class Keeper {
   }
 
   async #look(): Promise<void> {
-    await this.#file.refresh().catch(this.#unreadable);
+    const { trouble, fail } = this.#around;
+    try {
+      await this.#file.refresh();
+      trouble.leave(messages.zoneUnreadable);
+    } catch (error) {
+      if (!(error instanceof LaresError)) {
+        fail(error);
+        return;
+      }
+      const inForce =
+        this.#file.zone === undefined ? 'no zone is in force' : 'the zone last read stays in force';
+      trouble.enter(messages.zoneUnreadable, `${error.message}; ${inForce}`);
+    }
   }
 
-  readonly #unreadable = (error: unknown): void => {
-    if (!(error instanceof LaresError)) this.#around.fail(error);
-    else
-      this.#around.trouble.enter(
-        messages.zoneUnreadable,
-        `${error.message}; the zone last read stays in force`,
-      );
-  };
+  #placeable(): Update[] {
+    const { keys } = this.zone;
+    return this.#store.due('zone').filter(({ keyId }) => keys.has(keyId));
+  }
 
   #sayRead(zone: Zone): void {
-    const { log, trouble } = this.#around;
-    trouble.leave(messages.zoneUnreadable);
+    const { log } = this.#around;
     log.say(messages.zoneRead, `zone read: ${describeZone(zone)}`);
     const bad = zone.problems.filter(({ severity }) => severity === 'bad');
     for (const { line, message } of bad.slice(0, problemsSaid))
@@ -150,7 +166,9 @@ export class Keeper {
     if (this.#config.hook.length > 0) this.#remember([...changes, ...restate(zone, this.#resumed)]);
     this.#resumed = [];
     const unheard = [...this.#unpublished.values(), ...this.#publishing.values()];
-    this.#store.written(updates, changes, unheard, clock.wallMs());
+    // An update whose block is bad or gone at this moment is not done with.
+    const placed = updates.filter(({ keyId }) => zone.keys.has(keyId));
+    this.#store.written(placed, changes, unheard, clock.wallMs());
     this.#around.later();
     this.#publish.kick();
     this.bringIn();

@@ -102,13 +102,14 @@ export class Receiver {
     this.#commit.kick();
   }
 
+  /** @throws LaresError where the new configuration cannot be in force; the old one is then */
   async reload(config: Config): Promise<void> {
+    await this.#keeper.reload(config);
     if (config.signatureRate !== this.#config.signatureRate) {
       this.#budget = new SignatureBudget(config.signatureRate, this.#around.clock.monotonicMs());
     }
     this.#config = config;
     this.#rules = rulesOf(config);
-    await this.#keeper.reload(config);
   }
 
   /** Brings everything that was accepted into the zone, and published, as far as that goes. */

@@ -24,6 +24,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { wallMs } from '../../lib/clock.ts';
 import { errnoOf, explain, LaresError } from '../../lib/errors.ts';
+import { isOpenForWriting } from '../../lib/sys/fd.ts';
 import { exchange } from '../../lib/sys/rename.ts';
 import { getXattr, listXattrs, setXattr } from '../../lib/sys/xattr.ts';
 import { zoneBytes } from './core/zone.ts';
@@ -184,7 +185,8 @@ function copyAttributes({ file, identity }: Found, to: number): void {
   try {
     const [old, made] = [fstatSync(from), fstatSync(to)];
     // Only the very file that was read lends its attributes, whatever lies under its name by now.
-    if (!sameContent(identityOf(fstatSync(from, { bigint: true })), identity)) throw busy(file);
+    if (!sameContent(identityOf(fstatSync(from, { bigint: true })), identity) || isOpenForWriting(from))
+      throw busy(file);
     if (old.uid !== made.uid || old.gid !== made.gid) copyOwner(file, old, to);
     fchmodSync(to, old.mode & permissions);
     for (const name of listXattrs(from)) copyXattr(from, to, name, file);
@@ -193,7 +195,17 @@ function copyAttributes({ file, identity }: Found, to: number): void {
   }
 }
 
-function busy(file: string): LaresError {
+/** Whether somebody is writing into `file` at this moment. */
+export function isBeingWritten(file: string): boolean {
+  const fd = openSync(file, asFound);
+  try {
+    return isOpenForWriting(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export function busy(file: string): LaresError {
   return new LaresError('E_DDNS_ZONE_BUSY', `${file} is being saved by somebody else; it is tried again`);
 }
 
@@ -203,7 +215,8 @@ function copyOwner(like: string, { uid, gid }: { uid: number; gid: number }, to:
   } catch (cause) {
     throw new LaresError(
       'E_DDNS_OWNER',
-      `${like} belongs to uid ${uid}, gid ${gid}, which a rewrite could not keep: chown it to the user of the daemon`,
+      `${like} belongs to uid ${uid}, gid ${gid}, which a rewrite could not keep: ` +
+        'chown it to user and group of the daemon',
       { cause },
     );
   }

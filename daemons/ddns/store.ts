@@ -34,8 +34,9 @@ export interface Peer {
   due: Due;
 }
 
-/** What has yet to hear of an address. On the disk the last two are one: after a crash both are done again. */
-export type Due = 'nobody' | 'hook' | 'zone';
+/** Who has yet to hear of an address, in the order of their numbers on the disk. */
+const dues = ['nobody', 'hook', 'zone'] as const;
+export type Due = (typeof dues)[number];
 
 interface KeyState extends Known {
   peers: Map<Family, Peer>;
@@ -113,7 +114,7 @@ export class Store {
             peer.stamp,
             peer.seenMs,
             peer.changedMs ?? null,
-            peer.due === 'nobody' ? 0 : 1,
+            dues.indexOf(peer.due),
           );
         }
       }
@@ -259,7 +260,7 @@ function readPeers(db: Database): { keyId: string; family: Family; peer: Peer }[
       stamp: row.stamp,
       seenMs: row.seen_ms,
       changedMs: row.changed_ms ?? undefined,
-      due: row.due === 1 ? 'zone' : 'nobody',
+      due: dues[row.due] ?? 'zone',
     };
     return [{ keyId: row.key_id, family: row.family, peer }];
   });

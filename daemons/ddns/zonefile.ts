@@ -9,9 +9,11 @@ import type { Rewritten } from './core/rewrite.ts';
 import { parseZone, piecesOf, type Zone } from './core/zone.ts';
 import {
   asWriteError,
+  busy,
   type Found,
   type Identity,
   identify,
+  isBeingWritten,
   readWhole,
   recover,
   replace,
@@ -76,7 +78,7 @@ export class ZoneFile {
         } catch (error) {
           const code = errnoOf(error);
           // Saved between the reading and the writing: nothing was displaced, and the next reading has it.
-          if (code === 'E_DDNS_ZONE_BUSY' && round < mergeRounds) continue;
+          if (code === 'E_DDNS_ZONE_BUSY' && !this.#exchanged && round < mergeRounds) continue;
           // Past an exchange nothing is known of the file: the next look starts anew and clears what was left.
           if (!(error instanceof LaresError) || this.#exchanged) this.#seen = undefined;
           throw asWriteError(this.#target, error);
@@ -85,9 +87,8 @@ export class ZoneFile {
     });
   }
 
-  /** Calls `refresh` whenever the file may have changed; errors go to `failed`. */
-  watch(failed: (error: unknown) => void): void {
-    const look = (): void => void this.refresh().catch(failed);
+  /** Calls `look`, which should refresh, whenever the file may have changed. */
+  watch(look: () => void): void {
     const names = new Set([path.resolve(this.#path), this.#target].filter((name) => name !== ''));
     for (const name of names) {
       try {
@@ -129,7 +130,9 @@ export class ZoneFile {
       this.#events.read(this.#zone);
     } catch (error) {
       // What has no errno is ours, or a bug: not to be dressed as trouble with a file.
-      throw errnoOf(error) === '' ? error : unreadable(this.#path, explain(error), error);
+      throw error instanceof LaresError || errnoOf(error) === ''
+        ? error
+        : unreadable(this.#path, explain(error), error);
     }
   }
 
@@ -182,13 +185,17 @@ export class ZoneFile {
   }
 }
 
-/** Waits until a changed file stays as it is for a moment. */
+/**
+ * Waits until a changed file stays as it is for a moment and nobody has it open for writing.
+ * @throws LaresError E_DDNS_ZONE_BUSY if that takes too long
+ */
 async function settled(file: string): Promise<void> {
   let last = identify(file);
   for (let round = 0; round < settleRounds; round += 1) {
     await sleep(settleMs);
     const now = identify(file);
-    if (sameState(now, last)) return;
+    if (sameState(now, last) && !isBeingWritten(file)) return;
     last = now;
   }
+  if (isBeingWritten(file)) throw busy(file);
 }

@@ -6,12 +6,22 @@ const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_DOMAIN = 39;
 const F_SETFD = 2;
+const F_SETSIG = 10;
+const F_SETLEASE = 1024;
+const F_RDLCK = 0;
+const F_UNLCK = 2;
+// Ignored unless somebody asks for it, unlike the SIGIO that a broken lease sends by default.
+const SIGURG = 23;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
 const FD_CLOEXEC = 1;
 
 const getsockopt = bind(
   'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint8_t *length)',
 );
 const fcntl = bind('int fcntl(int fd, int command, int argument)');
+
+const flock = bind('int flock(int fd, int operation)');
 
 export type SocketDomain = 'unix' | 'inet' | 'inet6' | 'netlink' | 'other';
 export type SocketType = 'stream' | 'dgram' | 'other';
@@ -51,4 +61,34 @@ function option(fd: number, name: number): number {
   length.writeUInt32LE(4);
   check(getsockopt(fd, SOL_SOCKET, name, value, length), 'getsockopt', `fd ${fd}`);
   return value.readInt32LE();
+}
+
+/** Takes the lock of an open file or folder (flock(2)) for as long as `fd` is open; false if another has it. */
+export function tryLock(fd: number): boolean {
+  try {
+    check(flock(fd, LOCK_EX | LOCK_NB), 'flock', `fd ${fd}`);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'EAGAIN')) return false;
+    throw error;
+  }
+}
+
+/**
+ * Whether anybody has the file of `fd`, which is open for reading, open for writing: the kernel grants no read lease
+ * then (fcntl(2), F_SETLEASE). False where it cannot say: another's file, or a file system without leases.
+ */
+export function isOpenForWriting(fd: number): boolean {
+  try {
+    check(fcntl(fd, F_SETSIG, SIGURG), 'fcntl');
+    check(fcntl(fd, F_SETLEASE, F_RDLCK), 'fcntl');
+  } catch (error) {
+    return isErrno(error, 'EAGAIN');
+  }
+  check(fcntl(fd, F_SETLEASE, F_UNLCK), 'fcntl', `fd ${fd}`);
+  return false;
+}
+
+function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -193,3 +193,74 @@ async function freePort(): Promise<number> {
   await new Promise<void>((resolve) => socket.close(resolve));
   return port;
 }
+
+test('two daemons on one state folder: the second one refuses', async (t) => {
+  const bench = receiverOn(t, zoneFor(new Client()));
+  await bench.start().ready();
+  const second = bench.start();
+  assert.equal(await second.exit(), 1);
+  assert.match(second.text, /E_STATE_BUSY: another process of this daemon uses /);
+});
+
+test('an update whose block is bad at the moment waits until it is mended', async (t) => {
+  const client = new Client();
+  const bench = receiverOn(t, zoneFor(client));
+  const daemon = bench.start();
+  const port = await daemon.ready();
+  await send(port, client.packet(), '127.0.0.2');
+  await until('the first update', () => read(bench).includes(':127.0.0.2:'));
+  await send(port, client.packet(), '127.0.0.3');
+  const good = read(bench);
+  writeFileSync(bench.zone, good.replace(':127.0.0.2:', ':127.0.0:'));
+  await daemon.record(/'127\.0\.0' is no IPv4 address/);
+  await sleep(1_500);
+  writeFileSync(bench.zone, good);
+  await until('the second update', () => read(bench).includes(':127.0.0.3:'));
+});
+
+test('an edit by hand outlives a restart while the hook fails', async (t) => {
+  const client = new Client();
+  const bench = receiverOn(t, zoneFor(client), 'Hook=/bin/false\n');
+  const daemon = bench.start();
+  await send(await daemon.ready(), client.packet());
+  await daemon.record(/^hook failed/);
+  writeFileSync(bench.zone, read(bench).replace(':127.0.0.1:', ':198.51.100.9:'));
+  await daemon.record(/^zone read/, daemon.records.length);
+  await daemon.stop();
+  const again = bench.start();
+  await again.ready();
+  await sleep(1_500);
+  assert.ok(read(bench).includes(':198.51.100.9:'));
+});
+
+test('a reload to a zone that cannot be read is refused, and the old one serves on', async (t) => {
+  const client = new Client();
+  const bench = receiverOn(t, zoneFor(client));
+  const daemon = bench.start();
+  const port = await daemon.ready();
+  writeFileSync(bench.conf, readFileSync(bench.conf, 'utf8').replace(bench.zone, `${bench.zone}.missing`));
+  daemon.process.kill('SIGHUP');
+  await daemon.record(/^not reloaded: cannot read zone .*missing.*; the old configuration stays in force/);
+  await send(port, client.packet());
+  await until('the update', () => read(bench).includes('+name.example:127.0.0.1:'));
+});
+
+test('a reload runs a mended hook at once', async (t) => {
+  const client = new Client();
+  const bench = receiverOn(t, zoneFor(client), 'Hook=/bin/false\n');
+  const daemon = bench.start();
+  await send(await daemon.ready(), client.packet());
+  await daemon.record(/^hook failed/);
+  await sleep(4_000);
+  writeFileSync(bench.conf, readFileSync(bench.conf, 'utf8').replace('/bin/false', '/bin/true'));
+  daemon.process.kill('SIGHUP');
+  await daemon.record(/^published 1 change/);
+});
+
+test('MaxClockSkew=0 is the strictest window, not an open one', async (t) => {
+  const client = new Client();
+  const bench = receiverOn(t, zoneFor(client), 'MaxClockSkew=0\n');
+  const daemon = bench.start();
+  await send(await daemon.ready(), client.packet(Date.now() / 1_000 - 3_600));
+  await daemon.record(/^refused: stale/);
+});

@@ -145,7 +145,7 @@ test('setup asks the kernel whether another user may write', async (t) => {
   writeFileSync(zone, zoneFor(new Client()));
   const { code, out } = await lares(['ddns', 'setup', '--user', 'nobody', '--root', folder, zone]);
   assert.equal(code, 1);
-  assert.match(out, new RegExp(`chown nobody ${zone}`));
+  assert.match(out, new RegExp(`chown nobody: ${zone}`));
   assert.match(out, new RegExp(`setfacl -m u:nobody:rwx ${folder}`));
 });
 

@@ -121,7 +121,7 @@ test('--listen may be repeated: the daemon listens on each', async (t) => {
 test('a port in use exits 1 and names the address', async (t) => {
   const { run } = setup(t);
   const port = await run().ready();
-  const second = run('--listen', `[::1]:${port}`);
+  const second = run('--state', scratch(t), '--listen', `[::1]:${port}`);
   assert.equal(await second.end(), 1);
   assert.match(
     second.messages.at(-1) ?? '',

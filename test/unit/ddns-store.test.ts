@@ -84,7 +84,7 @@ test('what the zone does not say yet survives a crash, and is over once it is wr
   assert.deepEqual(open().due('zone'), []);
 });
 
-test('what the hook has not heard of survives a crash as something to be done from the start', (t) => {
+test('what the hook alone has not heard of survives a crash as that', (t) => {
   const { open } = folderWith(t);
   const store = open();
   store.accept(update(5), true, nowMs);
@@ -92,10 +92,11 @@ test('what the hook has not heard of survives a crash as something to be done fr
   store.written(store.due('zone'), [change], [change], nowMs);
   store.commit();
   assert.deepEqual([texts(store.due('zone')), texts(store.due('hook'))], [[], ['192.0.2.1']]);
-  assert.deepEqual(texts(open().due('zone')), ['192.0.2.1']);
+  const again = open();
+  assert.deepEqual([texts(again.due('zone')), texts(again.due('hook'))], [[], ['192.0.2.1']]);
   store.published(store.due('hook'));
   store.commit();
-  assert.deepEqual(open().due('zone'), []);
+  assert.deepEqual(open().due('hook'), []);
 });
 
 test('an address that came while the one before was written or published stays to be written', (t) => {

@@ -223,3 +223,13 @@ test('keys of the zone before are taken over without another look', () => {
   assert.deepEqual(after.keys.get(one.keyId)?.blocks, [1]);
   assert.deepEqual(before.keys.get(one.keyId)?.blocks, [0]);
 });
+
+test('no line, however long, holds the parser up or makes it large', () => {
+  const blanks = ' '.repeat(2_000_000);
+  const zone = parse(
+    `${blanks}x\n# dynamic: 0 ${keyOne}\n+a:192.0.2.1${blanks}\n:b:28:${'A'.repeat(4_000_000)}\n`,
+  );
+  assert.ok(zone.problems.some(({ severity }) => severity === 'bad'));
+  const many = parse(`# dynamic: 0 ${keyOne}\n${' x\n'.repeat(50_000)}`);
+  assert.ok(many.problems.length <= 1_001);
+});

@@ -7,7 +7,7 @@ import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync 
 import { createServer } from 'node:net';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { closeOnExec, keepOnExec, socketKind } from '../../lib/sys/fd.ts';
+import { closeOnExec, isOpenForWriting, keepOnExec, socketKind, tryLock } from '../../lib/sys/fd.ts';
 import { bind } from '../../lib/sys/libc.ts';
 import { exchange } from '../../lib/sys/rename.ts';
 import { getXattr, listXattrs, setXattr } from '../../lib/sys/xattr.ts';
@@ -218,4 +218,26 @@ test('close-on-exec keeps a descriptor from programs started later, and keep-on-
   assert.deepEqual(seen(), [one, two].map(String).sort());
   assert.equal(readFileSync(one, 'utf8'), 'text of a');
   assert.throws(() => closeOnExec(absentFd), { code: 'EBADF', syscall: 'fcntl' });
+});
+
+test('a file that somebody has open for writing is told from one that nobody writes', (t) => {
+  const file = path.join(scratch(t), 'file');
+  writeFileSync(file, 'x');
+  const reader = openSync(file, 'r');
+  t.after(() => closeSync(reader));
+  assert.equal(isOpenForWriting(reader), false);
+  const writer = openSync(file, 'a');
+  assert.equal(isOpenForWriting(reader), true);
+  closeSync(writer);
+  assert.equal(isOpenForWriting(reader), false);
+});
+
+test('a lock is held by one description at a time', (t) => {
+  const folder = scratch(t);
+  const [first, second] = [openSync(folder, 'r'), openSync(folder, 'r')];
+  assert.equal(tryLock(first), true);
+  assert.equal(tryLock(second), false);
+  closeSync(first);
+  assert.equal(tryLock(second), true);
+  closeSync(second);
 });

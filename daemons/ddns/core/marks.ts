@@ -13,7 +13,7 @@ export interface Mark {
 
 export interface Window {
   maxClockSkewMs: number;
-  /** 0: no lower bound, for clients without a clock. */
+  /** Infinity: no lower bound, for clients without a clock. */
   maxAgeMs: number;
 }
 
@@ -33,7 +33,7 @@ export function judgeClock(stamp: number, nowMs: number, window: Window): StampV
     return Number.isFinite(stamp) && stamp < earliestSeconds ? 'stale' : 'not-a-time';
   const aheadMs = stamp * 1_000 - nowMs;
   if (aheadMs > window.maxClockSkewMs) return 'future';
-  if (window.maxAgeMs > 0 && -aheadMs > window.maxAgeMs) return 'stale';
+  if (-aheadMs > window.maxAgeMs) return 'stale';
   return 'fresh';
 }
 

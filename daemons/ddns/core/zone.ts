@@ -73,16 +73,20 @@ export function piecesOf({ source, blocks }: Zone): Buffer[] {
 export const zoneBytes = 64 * 1_048_576;
 const keysPerBlock = 64;
 const shownChars = 64;
+// Sixteen bytes of \ooo.
+const octalChars = 64;
+const problemCount = 1_000;
+const lineChars = 65_536;
 const nothing = Buffer.alloc(0);
 
 // ASCII white space alone: JavaScript's own `\s` and trim() would eat byte 0xA0, half of a UTF-8 letter.
 const blank = '[ \\t\\r\\n\\f\\v]';
+const asciiBlanks = new Set([...Buffer.from(' \t\r\n\f\v')]);
 const opening = new RegExp(`^(${blank}*#${blank}*dynamic:${blank}*)(\\d+(?:\\.\\d+)?)(${blank}.*)$`, 's');
 // Meant as an opening, surely: a colon after the word, or a number.
 const nearlyOpening = new RegExp(`^${blank}*#${blank}*dynamic${blank}*(:|[-\\d])`, 'i');
 const blanks = new RegExp(`${blank}+`);
 const leading = new RegExp(`^${blank}*`);
-const trailing = new RegExp(`${blank}+$`);
 
 /**
  * Parses a whole file. Looking at a key's point takes a third of a millisecond, so the keys of the zone that this one
@@ -94,10 +98,17 @@ export function parseZone(bytes: Buffer, previous?: Zone): Zone {
   for (let start = 0; start < text.length; ) {
     const newline = text.indexOf('\n', start);
     const end = newline === -1 ? text.length : newline + 1;
-    reader.line(text.slice(start, end).replace(trailing, ''), start, end);
+    reader.line(trimEnd(text.slice(start, end)), start, end);
     start = end;
   }
   return reader.finish(bytes);
+}
+
+// From behind by hand: a regular expression tries every blank of a long line anew.
+function trimEnd(line: string): string {
+  let end = line.length;
+  while (end > 0 && asciiBlanks.has(line.charCodeAt(end - 1))) end -= 1;
+  return line.slice(0, end);
 }
 
 interface Draft extends Block {
@@ -119,7 +130,10 @@ class Reader {
   line(content: string, start: number, end: number): void {
     this.#line += 1;
     const indent = leading.exec(content)?.[0].length ?? 0;
-    if (indent === content.length) this.#open = undefined;
+    if (content.length > lineChars) {
+      this.#bad(this.#open, `longer than ${lineChars} characters`);
+      this.#open = undefined;
+    } else if (indent === content.length) this.#open = undefined;
     else if (content[indent] === '#') this.#comment(content, start);
     else {
       if (indent > 0) this.#note('starts with a blank: tinydns-data refuses such a line');
@@ -234,11 +248,13 @@ class Reader {
   }
 
   #note(message: string): void {
-    this.#problems.push({ line: this.#line, severity: 'note', message });
+    if (this.#problems.length < problemCount)
+      this.#problems.push({ line: this.#line, severity: 'note', message });
   }
 
   #bad(draft: Draft | undefined, message: string): void {
-    this.#problems.push({ line: this.#line, severity: 'bad', message });
+    if (this.#problems.length < problemCount)
+      this.#problems.push({ line: this.#line, severity: 'bad', message });
     if (draft !== undefined) draft.bad = true;
   }
 }
@@ -266,6 +282,7 @@ function readHex(text: string): Address | undefined {
 }
 
 function readOctal(text: string): Address | undefined {
+  if (text.length > octalChars) return undefined;
   const bytes = [...text.matchAll(/\\([0-3][0-7]{2})|([^\\])/gsy)];
   const whole = bytes.reduce((length, [part]) => length + part.length, 0) === text.length;
   if (!whole || bytes.length !== 16) return undefined;

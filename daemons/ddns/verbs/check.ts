@@ -1,12 +1,11 @@
 // `lares ddns check ZONE`: every problem of a zone with its line, as an editor's error list would have it.
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { wallMs } from '../../../lib/clock.ts';
 import type { Io } from '../../../lib/command.ts';
-import { explain, LaresError } from '../../../lib/errors.ts';
 import { paintFor } from '../../../lib/table.ts';
-import { parseZone, type Zone, type ZoneProblem } from '../core/zone.ts';
+import type { Zone, ZoneProblem } from '../core/zone.ts';
 import { describeZone } from '../describe.ts';
+import { readZone } from '../readzone.ts';
 
 export function registerCheck(program: Command, io: Io): void {
   program
@@ -15,7 +14,7 @@ export function registerCheck(program: Command, io: Io): void {
     .argument('<zone>', 'the file with the "# dynamic:" blocks')
     .option('--json', 'print JSON')
     .action((file: string, { json = false }: { json?: boolean }) => {
-      const zone = parseZone(read(file));
+      const { zone } = readZone(file);
       const problems = [...zone.problems, ...futureStamps(zone)].sort((a, b) => a.line - b.line);
       const records = zone.blocks.reduce((sum, block) => sum + block.records.length, 0);
       const summary = { file, blocks: zone.blocks.length, keys: zone.keys.size, records };
@@ -40,12 +39,4 @@ function futureStamps({ blocks }: Zone): ZoneProblem[] {
       severity: 'note',
       message: 'the stamp lies in the future; it counts only once the clock is near it',
     }));
-}
-
-function read(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (cause) {
-    throw new LaresError('E_DDNS_ZONE_READ', `cannot read zone ${file}: ${explain(cause)}`, { cause });
-  }
 }

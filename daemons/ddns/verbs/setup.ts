@@ -2,13 +2,13 @@
 // name, and the hole in the sandbox for its folder) and asks the kernel whether the daemon's user has the rights. It
 // changes no owner and no mode: those are the admin's, so it prints the commands.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { writeFileAtomic } from '../../../lib/atomic.ts';
 import type { Io } from '../../../lib/command.ts';
 import { explain, LaresError } from '../../../lib/errors.ts';
-import { parseZone } from '../core/zone.ts';
+import { readZone } from '../readzone.ts';
 
 interface SetupOptions {
   user: string;
@@ -45,7 +45,7 @@ export function registerSetup(program: Command, io: Io): void {
 
 function planFor(given: string, { user, root }: SetupOptions): Plan {
   const zone = path.resolve(given);
-  const target = realZone(zone);
+  const { target } = readZone(zone);
   const folder = path.dirname(target);
   const dropIn = (where: string, text: string): Plan['files'][number] => ({
     file: path.join(root, where),
@@ -65,16 +65,6 @@ function planFor(given: string, { user, root }: SetupOptions): Plan {
   };
 }
 
-function realZone(zone: string): string {
-  try {
-    const target = realpathSync(zone);
-    parseZone(readFileSync(target));
-    return target;
-  } catch (cause) {
-    throw new LaresError('E_DDNS_ZONE_READ', `cannot read zone ${zone}: ${explain(cause)}`, { cause });
-  }
-}
-
 function missingRights(target: string, folder: string, user: string): Plan['missing'] {
   const ids = idsOf(user);
   if (ids === undefined)
@@ -85,10 +75,11 @@ function missingRights(target: string, folder: string, user: string): Plan['miss
       },
     ];
   const missing: Plan['missing'] = [];
-  if (statSync(target).uid !== ids.uid) {
+  const { uid, gid } = statSync(target);
+  if (uid !== ids.uid || !ids.groups.includes(gid)) {
     missing.push({
-      text: `${target} does not belong to ${user}, and a rewrite could not keep its owner`,
-      command: `chown ${user} ${quote(target)}`,
+      text: `${target} belongs to uid ${uid}, gid ${gid}, and a rewrite by ${user} could not keep that`,
+      command: `chown ${user}: ${quote(target)}`,
     });
   }
   if (!mayWrite(folder, ids))
@@ -99,17 +90,25 @@ function missingRights(target: string, folder: string, user: string): Plan['miss
   return missing;
 }
 
-function idsOf(user: string): { uid: number; gid: number } | undefined {
-  const line = spawnSync('getent', ['passwd', '--', user], { encoding: 'utf8' }).stdout.split(':');
-  return line[2] === undefined ? undefined : { uid: Number(line[2]), gid: Number(line[3]) };
+interface Ids {
+  uid: number;
+  gid: number;
+  groups: number[];
+}
+
+function idsOf(user: string): Ids | undefined {
+  const [, , uid, gid] = spawnSync('getent', ['passwd', '--', user], { encoding: 'utf8' }).stdout.split(':');
+  if (uid === undefined) return undefined;
+  const groups = spawnSync('id', ['-G', '--', user], { encoding: 'utf8' }).stdout.trim().split(' ');
+  return { uid: Number(uid), gid: Number(gid), groups: groups.map(Number) };
 }
 
 // The kernel knows about modes, groups, access lists and mounts; asked as the user itself where that is allowed.
-function mayWrite(folder: string, ids: { uid: number; gid: number }): boolean {
+function mayWrite(folder: string, { uid, gid }: Ids): boolean {
   const { error, status } = spawnSync(
     '/usr/bin/test',
     ['-w', folder, '-a', '-x', folder],
-    process.getuid?.() === 0 ? ids : {},
+    process.getuid?.() === 0 ? { uid, gid } : {},
   );
   if (error !== undefined)
     throw new LaresError('E_DDNS_SETUP', `cannot check the rights on ${folder}: ${error.message}`, {

@@ -1,5 +1,4 @@
 // `lares ddns status`: who was seen when, with what address, and what was refused.
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { wallMs } from '../../../lib/clock.ts';
 import type { Io } from '../../../lib/command.ts';
@@ -10,7 +9,8 @@ import { paintFor, table } from '../../../lib/table.ts';
 import { config } from '../config.ts';
 import type { Family } from '../core/address.ts';
 import { typeOf } from '../core/rewrite.ts';
-import { parseZone, type Zone } from '../core/zone.ts';
+import type { Zone } from '../core/zone.ts';
+import { readZone } from '../readzone.ts';
 import { type Peer, type Refused, readStatus } from '../store.ts';
 
 interface Row {
@@ -39,7 +39,7 @@ export function registerStatus(program: Command, io: Io): void {
           'E_CONFIG',
           'no Zone= configured: name the configuration with --conf, or run lares ddns setup',
         );
-      const zone = parseZone(readFileSync(values.zone));
+      const { zone } = readZone(values.zone);
       const status = readStatus(state) ?? { peers: [], refusals: [] };
       const rows = rowsOf(zone, new Map(status.peers.map((peer) => [`${peer.keyId} ${peer.family}`, peer])));
       const { refusals } = status;
