@@ -3,8 +3,7 @@
 // process; everything below it gets those as arguments. No force-exit timer: a daemon that does not end has a leak to
 // be found.
 import type { Socket } from 'node:dgram';
-import { accessSync, closeSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs';
-import path from 'node:path';
+import { closeSync, openSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { type Clock, systemClock } from './clock.ts';
 import { configFiles, type Loaded, loadConfig, renderConfig, type Table, type Values } from './config.ts';
@@ -21,7 +20,7 @@ import {
   takeInherited,
 } from './listen.ts';
 import { type Log, commonMessages as say } from './messages.ts';
-import { tryLock } from './sys/fd.ts';
+import { openFolder } from './state.ts';
 import { version } from './version.ts';
 
 /** Exit codes of daemons; units carry RestartPreventExitStatus=2 4 6. */
@@ -123,7 +122,9 @@ async function serve<T extends Table>(
     const open = openers(spec, flags, log);
     const context: Context<T> = {
       config: loaded.values,
-      stateFolder: stateFolder(spec.name, flags),
+      stateFolder: openFolder(
+        flags.state ?? process.env['STATE_DIRECTORY']?.split(':')[0] ?? `/var/lib/lares/${spec.name}`,
+      ),
       log,
       clock: systemClock,
       environment: { PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin', LANG: 'C.UTF-8' },
@@ -235,22 +236,6 @@ function terminalIsGone(): boolean {
 
 async function unwind(undo: (() => void | Promise<void>)[]): Promise<void> {
   for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
-}
-
-/** The daemon's own folder, held for as long as the process lives: two that write to one would undo each other. */
-function stateFolder(noun: string, flags: Flags): string {
-  const folder = flags.state ?? process.env['STATE_DIRECTORY']?.split(':')[0] ?? `/var/lib/lares/${noun}`;
-  // Other daemons, as other users, pass through the folder above.
-  mkdirSync(path.dirname(path.resolve(folder)), { recursive: true, mode: 0o755 });
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  accessSync(folder, constants.W_OK | constants.X_OK);
-  if (!tryLock(openSync(folder, 'r'))) {
-    throw new LaresError(
-      'E_STATE_BUSY',
-      `another process of this daemon uses ${folder}: stop it, or name another folder with --state`,
-    );
-  }
-  return realpathSync(folder);
 }
 
 function report(loaded: Loaded<Table>, log: Log): void {

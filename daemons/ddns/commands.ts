@@ -4,6 +4,7 @@ import type { DaemonCommands } from '../../lib/command.ts';
 import { createDemo } from './demo.ts';
 import { examine } from './examine.ts';
 import { registerCheck } from './verbs/check.ts';
+import { registerForget } from './verbs/forget.ts';
 import { registerKeygen } from './verbs/keygen.ts';
 import { registerSend } from './verbs/send.ts';
 import { registerSetup } from './verbs/setup.ts';
@@ -18,6 +19,7 @@ export const commands: DaemonCommands = {
     registerCheck(program, io);
     registerStatus(program, io);
     registerSetup(program, io);
+    registerForget(program, io);
   },
   doctor: examine,
   demo: createDemo,

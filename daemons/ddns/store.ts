@@ -1,7 +1,7 @@
 // What the receiver must not forget, in SQLite: each key's high-water mark, what was last seen of it, addresses
 // accepted but not yet written to the zone, changes not yet published, and counts of refusals. All marks live in
 // memory as well; `commit` makes what changed durable in one transaction, before anything acts on it.
-import { renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { LaresError } from '../../lib/errors.ts';
 import { type Database, openDatabase, openForReading } from '../../lib/sqlite.ts';
@@ -225,6 +225,24 @@ export class Store {
 
   close(): void {
     this.#db.close();
+  }
+}
+
+/**
+ * Drops a key's high-water mark and what was last seen of it; whether there was one. Only while no daemon runs on
+ * `folder`, which holds all marks in memory. @throws LaresError E_STATE_OPEN
+ */
+export function forgetKey(folder: string, keyId: string): boolean {
+  const file = path.join(folder, fileName);
+  if (!existsSync(file)) return false;
+  const db = openDatabase(file, migrations);
+  try {
+    return db.transaction(() => {
+      db.prepare('DELETE FROM peer WHERE key_id = ?').run(keyId);
+      return db.prepare('DELETE FROM mark WHERE key_id = ?').run(keyId).changes > 0;
+    })();
+  } finally {
+    db.close();
   }
 }
 

@@ -264,3 +264,32 @@ test('MaxClockSkew=0 is the strictest window, not an open one', async (t) => {
   await send(await daemon.ready(), client.packet(Date.now() / 1_000 - 3_600));
   await daemon.record(/^refused: stale/);
 });
+
+test('a key that a wrong clock has locked is named so, and forget opens it again', async (t) => {
+  const client = new Client();
+  const bench = receiverOn(t, zoneFor(client), 'MaxClockSkew=7d\n');
+  const daemon = bench.start();
+  const port = await daemon.ready();
+  await send(port, client.packet(Date.now() / 1_000 + 3 * 86_400), '127.0.0.2');
+  await until('the update', () => read(bench).includes(':127.0.0.2:'));
+  const state = path.join(bench.folder, 'state');
+  const forget = (): ReturnType<typeof lares> =>
+    lares(['ddns', 'forget', client.key.keyId, '--state', state]);
+  const busy = await forget();
+  assert.equal(busy.code, 1);
+  assert.match(busy.err, /another process of this daemon uses/);
+  await daemon.stop();
+
+  writeFileSync(bench.conf, readFileSync(bench.conf, 'utf8').replace('7d', '10min'));
+  const second = bench.start();
+  await send(await second.ready(), client.packet(), '127.0.0.3');
+  const { LARES_REASON } = await second.record(/^refused: locked from 127\.0\.0\.3/);
+  assert.equal(LARES_REASON, 'locked');
+  await second.stop();
+
+  assert.deepEqual(await forget(), { code: 0, out: `forgot the mark of ${client.key.keyId}\n`, err: '' });
+  assert.match((await forget()).err, /no mark of key '.*' in .*: nothing to forget/);
+  const third = bench.start();
+  await send(await third.ready(), client.packet(), '127.0.0.3');
+  await until('the update', () => read(bench).includes(':127.0.0.3:'));
+});

@@ -36,6 +36,18 @@ test('a flood from forged prefixes does not make a client that is forgotten wait
   assert.ok(budget.take('home', true, 2));
 });
 
+test('prefixes are remembered up to a bound, the one unused for longest goes first', () => {
+  const budget = new SignatureBudget(100, 0);
+  const spent = (prefix: string): boolean => !budget.take(prefix, true, 0);
+  for (let n = 0; n < 20; n += 1) assert.ok(budget.take('old', true, 0));
+  for (let n = 0; n < 20; n += 1) assert.ok(budget.take('used', true, 0));
+  assert.ok(spent('old') && spent('used'));
+  for (let n = 0; n < 4_090; n += 1) budget.take(`s${n}`, false, 0);
+  assert.ok(spent('used'), 'still remembered');
+  for (let n = 0; n < 4_090; n += 1) budget.take(`t${n}`, false, 0);
+  assert.ok(!spent('old'), 'forgotten, and so full again');
+});
+
 test('even the smallest rate lets a packet through now and then', () => {
   const budget = new SignatureBudget(1, 0);
   let taken = 0;

@@ -15,6 +15,7 @@ export const refusals = [
   'future',
   'stale',
   'replayed',
+  'locked',
   'rate',
   'signature',
   'address',
@@ -68,7 +69,11 @@ export function decide(
   const known = tables.known(keyId);
   const floor = known === undefined ? floorOf(tables.zone, key.blocks, nowMs, rules.window) : 0;
   const mark = judgeMark(stamp, familyOf(source), nowMs, known?.mark, floor);
-  if (mark !== 'fresh') return { kind: 'refused', reason: mark, keyId };
+  if (mark !== 'fresh') {
+    // Taken while a clock was wrong: nothing the client can send is newer until real time has caught up.
+    const locked = known !== undefined && judgeClock(known.mark.stamp, nowMs, rules.window) === 'future';
+    return { kind: 'refused', reason: locked ? 'locked' : mark, keyId };
+  }
 
   const prefix = prefixOf(source);
   if (!tables.budget.take(prefix, known?.prefixes.includes(prefix) ?? false, monotonicMs))
