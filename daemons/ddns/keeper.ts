@@ -217,8 +217,6 @@ export class Keeper {
     log.say(messages.published, `published ${plural(heard.size, 'change')} with ${hook[0] ?? ''}`);
     this.#store.published(due);
     this.#around.later();
-    // What came meanwhile is due at once.
-    this.#publish.kick();
     return true;
   }
 }

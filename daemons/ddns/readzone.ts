@@ -2,7 +2,7 @@
 import { realpathSync } from 'node:fs';
 import { errnoOf, explain, LaresError } from '../../lib/errors.ts';
 import { parseZone, type Zone } from './core/zone.ts';
-import { readWhole, unreadable } from './replace.ts';
+import { readWhole, unreadable } from './reading.ts';
 
 /** The zone, and the file that its name leads to. @throws LaresError E_DDNS_ZONE_READ */
 export function readZone(file: string): { zone: Zone; target: string } {

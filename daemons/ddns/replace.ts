@@ -1,11 +1,9 @@
-// Reading and replacing one file with nothing lost: the steps of zonefile.ts, each a function. The new file carries
+// Replacing one file with nothing lost: the steps of zonefile.ts, each a function. The new file carries
 // what the old one carried (mode, owner, group, access lists, other attributes) or is not put in place at all. The
 // name of the temporary file says which state of the old file was read, so that after a crash its content can be
 // judged.
 import {
-  type BigIntStats,
   closeSync,
-  constants,
   fchmodSync,
   fchownSync,
   fstatSync,
@@ -13,7 +11,6 @@ import {
   futimesSync,
   openSync,
   readdirSync,
-  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -27,73 +24,21 @@ import { errnoOf, explain, LaresError } from '../../lib/errors.ts';
 import { isOpenForWriting } from '../../lib/sys/fd.ts';
 import { exchange } from '../../lib/sys/rename.ts';
 import { getXattr, listXattrs, setXattr } from '../../lib/sys/xattr.ts';
-import { zoneBytes } from './core/zone.ts';
+import {
+  asFound,
+  busy,
+  type Found,
+  type Identity,
+  identify,
+  identityOf,
+  sameContent,
+  sameState,
+} from './reading.ts';
 
 const syncFd = promisify(fsync);
 const sticky = 0o1000;
 // Set-id bits have no business on a zone.
 const permissions = 0o777;
-
-/** What tells one state of a file from another; `ctimeNs` moves with a rename as well. */
-export interface Identity {
-  dev: bigint;
-  ino: bigint;
-  mtimeNs: bigint;
-  ctimeNs: bigint;
-  size: bigint;
-}
-
-export function identify(file: string): Identity {
-  return identityOf(statSync(file, { bigint: true }));
-}
-
-function identityOf({ dev, ino, mtimeNs, ctimeNs, size }: BigIntStats): Identity {
-  return { dev, ino, mtimeNs, ctimeNs, size };
-}
-
-export function sameState(a: Identity, b: Identity | undefined): boolean {
-  return b !== undefined && sameContent(a, b) && a.ctimeNs === b.ctimeNs;
-}
-
-function sameContent(a: Identity, b: Identity): boolean {
-  return a.dev === b.dev && a.ino === b.ino && a.mtimeNs === b.mtimeNs && a.size === b.size;
-}
-
-const readRounds = 5;
-// A FIFO in the place of the file must not hold the daemon up, and a link must not lead it elsewhere.
-const asFound = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
-
-/** The whole file, in one state of it. */
-export function readWhole(file: string): { bytes: Buffer; identity: Identity } {
-  const fd = openSync(file, asFound);
-  try {
-    for (let round = 0; round < readRounds; round += 1) {
-      const before = fstatSync(fd, { bigint: true });
-      const { mtimeNs, size } = before;
-      if (!before.isFile()) throw unreadable(file, 'not a regular file');
-      if (size > zoneBytes) throw unreadable(file, `larger than ${zoneBytes} bytes`);
-      const bytes = Buffer.alloc(Number(size));
-      const length = readSync(fd, bytes, 0, bytes.length, 0);
-      const after = fstatSync(fd, { bigint: true });
-      if (length === bytes.length && after.mtimeNs === mtimeNs && after.size === size) {
-        return { bytes, identity: identityOf(before) };
-      }
-    }
-    throw unreadable(file, 'changes while it is read');
-  } finally {
-    closeSync(fd);
-  }
-}
-
-export function unreadable(file: string, why: string, cause?: unknown): LaresError {
-  return new LaresError('E_DDNS_ZONE_READ', `cannot read zone ${file}: ${why}`, { cause });
-}
-
-/** A file, and the state in which it was read. */
-export interface Found {
-  file: string;
-  identity: Identity;
-}
 
 export interface Replaced {
   /** The new file, now in place. */
@@ -104,8 +49,7 @@ export interface Replaced {
 
 /**
  * Puts `pieces` in the place of `target`, which was read in state `expected`; attributes come from `like`. Only the
- * wait
- * for the disk is off the loop: everything else is a few system calls. The caller makes the folder durable.
+ * wait for the disk is off the loop: everything else is a few system calls. The caller makes the folder durable.
  * @throws LaresError E_DDNS_ZONE_WRITE, E_DDNS_OWNER, E_DDNS_XATTR, E_DDNS_UNSAFE, E_DDNS_ZONE_BUSY; nothing has
  *   changed then.
  */
@@ -195,20 +139,6 @@ function copyAttributes({ file, identity }: Found, to: number): void {
   }
 }
 
-/** Whether somebody is writing into `file` at this moment. */
-export function isBeingWritten(file: string): boolean {
-  const fd = openSync(file, asFound);
-  try {
-    return isOpenForWriting(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-export function busy(file: string): LaresError {
-  return new LaresError('E_DDNS_ZONE_BUSY', `${file} is being saved by somebody else; it is tried again`);
-}
-
 function copyOwner(like: string, { uid, gid }: { uid: number; gid: number }, to: number): void {
   try {
     fchownSync(to, uid, gid);
@@ -248,8 +178,7 @@ function swap(temporary: string, target: string): boolean {
 }
 
 function renameOver(temporary: string, target: string, expected: Identity): Identity {
-  if (!sameState(identify(target), expected))
-    throw new LaresError('E_DDNS_ZONE_BUSY', `${target} was just saved by somebody else; it is tried again`);
+  if (!sameState(identify(target), expected)) throw busy(target);
   renameSync(temporary, target);
   return identify(target);
 }

@@ -3,7 +3,7 @@
 // memory as well; `commit` makes what changed durable in one transaction, before anything acts on it.
 import { existsSync, renameSync } from 'node:fs';
 import path from 'node:path';
-import { LaresError } from '../../lib/errors.ts';
+import { errnoOf, LaresError } from '../../lib/errors.ts';
 import { type Database, openDatabase, openForReading } from '../../lib/sqlite.ts';
 import { type Address, type Family, parseAddress, prefixOf } from './core/address.ts';
 import type { Known } from './core/decide.ts';
@@ -230,7 +230,7 @@ export class Store {
 
 /**
  * Drops a key's high-water mark and what was last seen of it; whether there was one. Only while no daemon runs on
- * `folder`, which holds all marks in memory. @throws LaresError E_STATE_OPEN
+ * `folder`, which holds all marks in memory. @throws LaresError E_STATE_*
  */
 export function forgetKey(folder: string, keyId: string): boolean {
   const file = path.join(folder, fileName);
@@ -292,6 +292,6 @@ function moveIfThere(from: string, to: string): void {
   try {
     renameSync(from, to);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    if (errnoOf(error) !== 'ENOENT') throw error;
   }
 }

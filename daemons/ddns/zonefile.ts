@@ -8,19 +8,16 @@ import { errnoOf, explain, LaresError } from '../../lib/errors.ts';
 import type { Rewritten } from './core/rewrite.ts';
 import { parseZone, piecesOf, type Zone } from './core/zone.ts';
 import {
-  asWriteError,
   busy,
   type Found,
   type Identity,
   identify,
   isBeingWritten,
   readWhole,
-  recover,
-  replace,
   sameState,
-  syncFolder,
   unreadable,
-} from './replace.ts';
+} from './reading.ts';
+import { asWriteError, recover, replace, syncFolder } from './replace.ts';
 
 export interface ZoneEvents {
   /** Another zone is in force, read from the file. */

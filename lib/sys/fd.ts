@@ -1,5 +1,6 @@
-// What an inherited descriptor is (getsockopt(2), SO_DOMAIN and SO_TYPE of asm-generic/socket.h), and keeping it from
-// child processes (fcntl(2)).
+// What can be asked and said of an open descriptor: the kind of an inherited socket (getsockopt(2), SO_DOMAIN and
+// SO_TYPE of asm-generic/socket.h), close-on-exec and leases (fcntl(2)), locks (flock(2)). Nothing here waits.
+import { errnoOf } from '../errors.ts';
 import { bind, check } from './libc.ts';
 
 const SOL_SOCKET = 1;
@@ -20,7 +21,6 @@ const getsockopt = bind(
   'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint8_t *length)',
 );
 const fcntl = bind('int fcntl(int fd, int command, int argument)');
-
 const flock = bind('int flock(int fd, int operation)');
 
 export type SocketDomain = 'unix' | 'inet' | 'inet6' | 'netlink' | 'other';
@@ -69,7 +69,7 @@ export function tryLock(fd: number): boolean {
     check(flock(fd, LOCK_EX | LOCK_NB), 'flock', `fd ${fd}`);
     return true;
   } catch (error) {
-    if (isErrno(error, 'EAGAIN')) return false;
+    if (errnoOf(error) === 'EAGAIN') return false;
     throw error;
   }
 }
@@ -83,12 +83,8 @@ export function isOpenForWriting(fd: number): boolean {
     check(fcntl(fd, F_SETSIG, SIGURG), 'fcntl');
     check(fcntl(fd, F_SETLEASE, F_RDLCK), 'fcntl');
   } catch (error) {
-    return isErrno(error, 'EAGAIN');
+    return errnoOf(error) === 'EAGAIN';
   }
   check(fcntl(fd, F_SETLEASE, F_UNLCK), 'fcntl', `fd ${fd}`);
   return false;
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

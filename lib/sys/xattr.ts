@@ -1,5 +1,6 @@
 // Extended attributes of open files (xattr(7)), access control lists among them: a file that replaces another has to
 // carry what the other carried.
+import { errnoOf } from '../errors.ts';
 import { bind, check } from './libc.ts';
 
 const flistxattr = bind('int64_t flistxattr(int fd, _Out_ uint8_t *list, size_t size)');
@@ -22,7 +23,7 @@ export function listXattrs(fd: number): string[] {
       .split('\0')
       .filter((name) => name !== '');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOTSUP') return [];
+    if (errnoOf(error) === 'ENOTSUP') return [];
     throw error;
   }
 }

@@ -233,3 +233,15 @@ test('no line, however long, holds the parser up or makes it large', () => {
   const many = parse(`# dynamic: 0 ${keyOne}\n${' x\n'.repeat(50_000)}`);
   assert.ok(many.problems.length <= 1_001);
 });
+
+test('a file full of notes does not hide what is bad in it', () => {
+  const notes = ' +leading.blank.example:192.0.2.1\n'.repeat(1_500);
+  const { problems: told } = parse(
+    `# dynamic: 0 ${keyOne}\n+good.example:192.0.2.1\n${notes}+bad.example:192.0.2.300\n`,
+  );
+  assert.equal(told.filter(({ severity }) => severity === 'note').length, 1_000);
+  assert.deepEqual(
+    told.filter(({ severity }) => severity === 'bad').map(({ line }) => line),
+    [1, 1_503],
+  );
+});

@@ -75,6 +75,7 @@ const keysPerBlock = 64;
 const shownChars = 64;
 // Sixteen bytes of \ooo.
 const octalChars = 64;
+// Of each severity: a file full of notes must not hide what is bad.
 const problemCount = 1_000;
 const lineChars = 65_536;
 const nothing = Buffer.alloc(0);
@@ -120,6 +121,7 @@ class Reader {
   readonly #previous: Zone | undefined;
   readonly #drafts: Draft[] = [];
   readonly #problems: ZoneProblem[] = [];
+  readonly #told = { bad: 0, note: 0 };
   #open: Draft | undefined;
   #line = 0;
 
@@ -248,14 +250,17 @@ class Reader {
   }
 
   #note(message: string): void {
-    if (this.#problems.length < problemCount)
-      this.#problems.push({ line: this.#line, severity: 'note', message });
+    this.#tell('note', message);
   }
 
   #bad(draft: Draft | undefined, message: string): void {
-    if (this.#problems.length < problemCount)
-      this.#problems.push({ line: this.#line, severity: 'bad', message });
+    this.#tell('bad', message);
     if (draft !== undefined) draft.bad = true;
+  }
+
+  #tell(severity: ZoneProblem['severity'], message: string): void {
+    this.#told[severity] += 1;
+    if (this.#told[severity] <= problemCount) this.#problems.push({ line: this.#line, severity, message });
   }
 }
 

@@ -105,11 +105,12 @@ function idsOf(user: string): Ids | undefined {
 
 // The kernel knows about modes, groups, access lists and mounts; asked as the user itself where that is allowed.
 function mayWrite(folder: string, { uid, gid }: Ids): boolean {
-  const { error, status } = spawnSync(
-    '/usr/bin/test',
-    ['-w', folder, '-a', '-x', folder],
-    process.getuid?.() === 0 ? { uid, gid } : {},
-  );
+  const asUser = ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--init-groups'];
+  const [program = '', ...rest] = [
+    ...(process.getuid?.() === 0 ? asUser : []),
+    ...['test', '-w', folder, '-a', '-x', folder],
+  ];
+  const { error, status } = spawnSync(program, rest);
   if (error !== undefined)
     throw new LaresError('E_DDNS_SETUP', `cannot check the rights on ${folder}: ${error.message}`, {
       cause: error,
