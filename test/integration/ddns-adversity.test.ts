@@ -293,3 +293,10 @@ test('a key that a wrong clock has locked is named so, and forget opens it again
   await send(await third.ready(), client.packet(), '127.0.0.3');
   await until('the update', () => read(bench).includes(':127.0.0.3:'));
 });
+
+test('status says which configuration it could not read', async (t) => {
+  const conf = path.join(receiverOn(t, '').folder, 'absent.conf');
+  const { code, err } = await lares(['ddns', 'status', '--conf', conf]);
+  assert.equal(code, 1);
+  assert.match(err, /absent\.conf: cannot be read.*ENOENT.*; no Zone= configured/);
+});

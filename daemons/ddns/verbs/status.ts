@@ -33,12 +33,14 @@ export function registerStatus(program: Command, io: Io): void {
     .option('--state <dir>', 'state folder of the receiver', '/var/lib/lares/ddns')
     .option('--json', 'print JSON')
     .action(({ conf, state, json = false }: { conf?: string; state: string; json?: boolean }) => {
-      const { values } = loadConfig(config, conf === undefined ? configFiles('ddns') : [conf]);
-      if (values.zone === '')
+      const { values, problems } = loadConfig(config, conf === undefined ? configFiles('ddns') : [conf]);
+      if (values.zone === '') {
+        const why = problems.map(({ place, message }) => `${place}: ${message}; `).join('');
         throw new LaresError(
           'E_CONFIG',
-          'no Zone= configured: name the configuration with --conf, or run lares ddns setup',
+          `${why}no Zone= configured: name the configuration with --conf, or run lares ddns setup`,
         );
+      }
       const { zone } = readZone(values.zone);
       const status = readStatus(state) ?? { peers: [], refusals: [] };
       const rows = rowsOf(zone, new Map(status.peers.map((peer) => [`${peer.keyId} ${peer.family}`, peer])));
