@@ -76,10 +76,15 @@ export interface NewKey {
   keyId: string;
 }
 
-/** Makes a key. With `file` the seed goes there (mode 0600, never over an existing file) and nowhere else. */
+/**
+ * Makes a key. With `file` the seed goes there (mode 0600, never over an existing file) and nowhere else. Neither key
+ * nor id starts with a dash, which every command line would take for an option.
+ */
 export function makeKey(file: string | undefined): NewKey {
-  const seed = randomFillSync(Buffer.alloc(keyBytes));
-  const key = new SigningKey(seed);
+  const seed = Buffer.alloc(keyBytes);
+  let key: SigningKey;
+  do key = new SigningKey(randomFillSync(seed));
+  while (encodeKey(seed).startsWith('-') || key.keyId.startsWith('-'));
   const text = Buffer.from(`${encodeKey(seed)}\n`, 'latin1');
   seed.fill(0);
   const secret = file === undefined ? text.toString('latin1').trim() : '';

@@ -16,11 +16,16 @@ const io: Io = {
   exit: (code) => void (process.exitCode = code),
 };
 
+// 32 bytes as base64 of either kind, less two letters that an option may have taken from the front.
+const keyLike = /[\w+/-]{41,}=?/g;
+
 const program = new Command('lares')
   .description('Small daemons that keep a Linux host.')
   .version(`lares ${version}`, '--version')
   .enablePositionalOptions()
   .showHelpAfterError('(--help says more)')
+  // A key in the wrong place would else stand in the message that complains of it. Before any verb, which inherit it.
+  .configureOutput({ outputError: (text, write) => write(text.replaceAll(keyLike, '…')) })
   .exitOverride((error) => {
     // Usage errors end with 2 everywhere; help and version are no errors.
     throw Object.assign(error, { exitCode: error.exitCode === 0 ? 0 : 2 });

@@ -266,7 +266,9 @@ test('MaxClockSkew=0 is the strictest window, not an open one', async (t) => {
 });
 
 test('a key that a wrong clock has locked is named so, and forget opens it again', async (t) => {
-  const client = new Client();
+  // One id in 64 starts with a dash, one in 4,096 as the short option of the help does.
+  let client = new Client();
+  while (!client.key.keyId.startsWith('-h')) client = new Client();
   const bench = receiverOn(t, zoneFor(client), 'MaxClockSkew=7d\n');
   const daemon = bench.start();
   const port = await daemon.ready();

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { encodeKey, SigningKey } from '../../daemons/ddns/core/keys.ts';
 import { buildPacket, readPacket } from '../../daemons/ddns/core/wire.ts';
+import { makeKey } from '../../daemons/ddns/keyfile.ts';
 import { lares, laresArgv } from '../support/lares.ts';
 import { scratch } from '../support/scratch.ts';
 import { until } from '../support/wait.ts';
@@ -149,6 +150,28 @@ test('a key given twice, a bad key, an empty and a missing file are errors that 
     assert.equal(code, 1);
     assert.match(err, wanted);
     assert.ok(!err.includes(secret.slice(4, 40)), err);
+  }
+});
+
+test('a key that is taken for an option or a host does not stand in the message', async () => {
+  const secret = encodeKey(Buffer.alloc(32, 7));
+  for (const args of [
+    [secret, '127.0.0.1'],
+    ['127.0.0.1', `-n${secret.slice(2)}`],
+    ['127.0.0.1', `-${secret.slice(1)}`],
+    ['127.0.0.1', `--${secret.slice(2)}`],
+  ]) {
+    const { code, err } = await lares(['ddns', 'send', ...args]);
+    assert.equal(code, 2);
+    assert.match(err, /^error: /);
+    assert.ok(!err.includes(secret.slice(4, 30)), err);
+  }
+});
+
+test('no new key and no id of one starts with a dash', () => {
+  for (let n = 0; n < 400; n += 1) {
+    const { secret, keyId } = makeKey(undefined);
+    assert.ok(!secret.startsWith('-') && !keyId.startsWith('-'), 'taken for an option');
   }
 });
 

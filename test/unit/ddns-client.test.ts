@@ -62,7 +62,20 @@ test('destinations are read as the old client read them', () => {
 });
 
 test('what is no host is refused', () => {
-  for (const text of ['', '/', 'a/', 'a:', 'a:x', 'a:65536', '[::1', '[::1]x', '[::1]:', 'a b', ':53']) {
+  for (const text of [
+    '',
+    '/',
+    'a/',
+    'a:',
+    'a:x',
+    'a:65536',
+    '[::1',
+    '[::1]x',
+    '[::1]:',
+    'a b',
+    ':53',
+    'key=',
+  ]) {
     assert.throws(() => parseHosts(text, 5533), { code: 'E_DDNS_HOST' }, text);
   }
 });

@@ -29,7 +29,8 @@ function parseHost(text: string, fallbackPort: number): HostPort {
   const portText = bracketed === null ? (plain ? undefined : tail) : bracketed[2];
   const port =
     portText === undefined ? fallbackPort : /^\d{1,5}$/.test(portText) ? Number(portText) : Number.NaN;
-  if (host === '' || /[\s[\]]/.test(host) || !(port <= 65_535)) {
+  // The sign that ends a key is in no name: one in the wrong place must not go to a name server.
+  if (host === '' || /[\s[\]=]/.test(host) || !(port <= 65_535)) {
     throw new LaresError(
       'E_DDNS_HOST',
       `'${text}' is no host; write name, name:port, 192.0.2.1:port or [2001:db8::1]:port`,

@@ -13,6 +13,9 @@ export function registerForget(program: Command, io: Io): void {
     .command('forget')
     .description("drop a key's high-water mark, where a wrong clock has set it far ahead (refused: locked)")
     .argument('<key-id>', 'as the journal names it')
+    // One id in 64 starts with a dash.
+    .allowUnknownOption()
+    .helpOption('--help')
     .option('--state <dir>', 'state folder of the receiver', '/var/lib/lares/ddns')
     .option('--json', 'print JSON')
     .action((keyId: string, { state, json = false }: { state: string; json?: boolean }) => {

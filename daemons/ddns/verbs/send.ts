@@ -20,7 +20,8 @@ interface SendOptions {
 
 const help = `
 A destination is host[:port], port ${defaultPort} if left out; several are separated by slashes. A key file holds one or
-more keys, separated by white space, and its name starts with / or . so that it is not taken for a key.
+more keys, separated by white space, and its name starts with / or . so that it is not taken for a key. A key that
+starts with - needs -- before it.
 
   lares ddns send ns.example.org ./client.key
   lares ddns send -n 3 --send-delay 1:mul:2 ns1.example.org/ns2.example.org:5533 /etc/lares/client.key
