@@ -3,7 +3,7 @@
 PREFIX = /usr
 runtime = $(firstword $(wildcard node_modules/node-linux-*/bin/node))
 installed = node_modules/.package-lock.json
-sources = $(shell find daemons lib scripts -name '*.ts') package.json
+sources = $(shell find daemons lib scripts -name '*.ts') $(wildcard docs/man/*.md) package.json
 
 .PHONY: run check check-fast build bench format clean help
 .DELETE_ON_ERROR:
@@ -25,6 +25,7 @@ build: dist/.stamp             ## dist/: the staged tree, runnable in place
 
 dist/.stamp: $(installed) $(sources)
 	@$(runtime) scripts/build.ts dist
+	@$(runtime) --disable-warning=ExperimentalWarning scripts/man.ts dist/man
 	@touch $@
 
 bench: build                   ## the figures of the specs, beside their peers

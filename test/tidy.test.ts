@@ -5,8 +5,11 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { renderSample } from '../lib/config.ts';
+import { renderSample, type Table } from '../lib/config.ts';
+import { commonMessages, type Message } from '../lib/messages.ts';
 import { version } from '../lib/version.ts';
+import { withKeys } from '../scripts/keys.ts';
+import { renderPage } from '../scripts/roff.ts';
 
 const root = path.join(import.meta.dirname, '..');
 const lineChars = 120;
@@ -131,21 +134,55 @@ test('every error code is documented, and every documented code exists', () => {
   assert.deepEqual([...inSource].sort(), [...inDocs].sort());
 });
 
+async function messageIds(noun?: string): Promise<string[]> {
+  if (noun === undefined) return Object.values(commonMessages).map(({ id }) => id);
+  const { messages } = (await import(`../daemons/${noun}/messages.ts`)) as {
+    messages: Record<string, Message>;
+  };
+  return Object.values(messages).map(({ id }) => id);
+}
+
 test('every message has an id of its own', async () => {
-  const { commonMessages } = await import('../lib/messages.ts');
-  const tables = [Object.values(commonMessages)];
-  for (const noun of daemons) {
-    const { messages } = (await import(`../daemons/${noun}/messages.ts`)) as {
-      messages: Record<string, { id: string; level: 'info' }>;
-    };
-    tables.push(Object.values(messages) as never);
-  }
-  const ids = tables.flat().map(({ id }) => id);
+  const ids = (await Promise.all([undefined, ...daemons].map(messageIds))).flat();
   assert.deepEqual(
     ids.filter((id) => !/^[0-9a-f]{32}$/.test(id)),
     [],
   );
   assert.equal(new Set(ids).size, ids.length);
+});
+
+test('the catalogue and the man page explain every message, and no other', async () => {
+  const catalogue = read('units/catalog/lares.catalog');
+  const known = (await Promise.all([undefined, ...daemons].map(messageIds))).flat();
+  const explained = [...catalogue.matchAll(/^-- (.*)$/gm)].map(([, id = '']) => id);
+  assert.deepEqual(explained.toSorted(), known.toSorted());
+  // Head, blank line, what happened, blank line, what to do.
+  const entry = /^ \w{32}\nSubject: .+\nDefined-By: Lares\nDocumentation: man:\S+\n\n(.+\n)+\n(.+\n)+\n?$/;
+  const entries = catalogue.split(/^--/m).slice(1);
+  assert.deepEqual(
+    entries.filter((one) => !entry.test(one)),
+    [],
+  );
+  const common = await messageIds();
+  for (const noun of daemons) {
+    const page = read(`docs/man/lares-${noun}.service.8.md`);
+    const named = [...page.matchAll(/^\* `([0-9a-f]{32})`:$/gm)].map(([, id = '']) => id);
+    assert.deepEqual(named.toSorted(), [...common, ...(await messageIds(noun))].toSorted(), noun);
+  }
+});
+
+test('every man page can be rendered, and the keys of conf(5) are those of the table', async () => {
+  const pages = files.filter((file) => /^docs\/man\/.+\.\d\.md$/.test(file));
+  for (const noun of daemons) {
+    const { config } = (await import(`../daemons/${noun}/config.ts`)) as { config: Table };
+    const page = `docs/man/${noun}.conf.5.md`;
+    assert.equal(read(page), withKeys(read(page), config), 'run: node scripts/samples.ts');
+    assert.ok(pages.includes(page) && pages.includes(`docs/man/lares-${noun}.service.8.md`), noun);
+  }
+  for (const file of pages) {
+    const { name, section } = renderPage(read(file), { version, manual: 'Lares' });
+    assert.equal(`docs/man/${name}.${section}.md`, file);
+  }
 });
 
 test('the sample configuration of every daemon is the one that its table writes', async () => {
