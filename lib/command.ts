@@ -29,10 +29,12 @@ export interface Demo {
 export interface DaemonCommands {
   noun: string;
   summary: string;
+  /** Its units; the first is the one that an admin enables. */
+  units: string[];
   /** Adds the daemon's own verbs below `lares NOUN`. */
   register: (program: Command, io: Io) => void;
-  /** Looks at what the daemon needs on this machine. */
-  doctor: () => Finding[];
+  /** Looks at what the daemon needs on this machine; `hasUnits`: systemd runs here and knows the daemon's units. */
+  doctor: (hasUnits: boolean) => Finding[];
   /** Prepares scratch state in `folder` (exists, empty or from an earlier run). */
   demo: (folder: string) => Demo;
 }

@@ -13,6 +13,15 @@ import { registerStatus } from './verbs/status.ts';
 export const commands: DaemonCommands = {
   noun: 'ddns',
   summary: 'dynamic DNS: signed UDP packets keep the addresses in a tinydns zone',
+  units: [
+    'lares-ddns.socket',
+    'lares-ddns-control.socket',
+    'lares-ddns.service',
+    'lares-ddns-publish.path',
+    'lares-ddns-publish.service',
+    'lares-ddns-send.timer',
+    'lares-ddns-send.service',
+  ],
   register: (program, io) => {
     registerKeygen(program, io);
     registerSend(program, io);

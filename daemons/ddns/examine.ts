@@ -1,6 +1,6 @@
 // What `lares doctor` asks about ddns: configuration, zone, rights, hook. Looks only; every finding that is not well
 // says what to type.
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Finding } from '../../lib/command.ts';
 import { configFiles, loadConfig } from '../../lib/config.ts';
@@ -9,8 +9,9 @@ import { plural } from '../../lib/table.ts';
 import { type Config, config } from './config.ts';
 import { describeZone } from './describe.ts';
 import { readZone } from './readzone.ts';
+import { planFor } from './verbs/setup.ts';
 
-export function examine(): Finding[] {
+export function examine(hasUnits: boolean): Finding[] {
   const { values, problems, files } = loadConfig(config, configFiles('ddns'));
   const findings: Finding[] = problems.map(({ place, message }) => ({
     health: 'bad',
@@ -20,6 +21,7 @@ export function examine(): Finding[] {
   if (values.zone === '') {
     return [
       ...findings,
+      ...(hasUnits ? examineControl() : []),
       {
         health: 'note',
         subject: 'configuration',
@@ -31,12 +33,13 @@ export function examine(): Finding[] {
   return [
     ...findings,
     { health: 'ok', subject: 'configuration', text: files.join(', ') },
-    ...examineZone(values),
+    ...examineZone(values, hasUnits),
     ...examineHook(values),
+    ...(hasUnits ? examineControl() : []),
   ];
 }
 
-function examineZone({ zone }: Config): Finding[] {
+function examineZone({ zone }: Config, hasUnits: boolean): Finding[] {
   const findings: Finding[] = [];
   try {
     const { zone: parsed, target } = readZone(zone);
@@ -55,15 +58,7 @@ function examineZone({ zone }: Config): Finding[] {
             advice: `lares ddns check ${zone}`,
           },
     );
-    const folder = path.dirname(target);
-    const { uid, gid } = statSync(target);
-    findings.push({
-      health: 'note',
-      subject: 'rights',
-      text: `${target} belongs to uid ${uid}, gid ${gid}: the receiver has to run as that user, in that group`,
-      advice: `lares ddns setup ${zone}`,
-    });
-    accessSync(folder, constants.W_OK | constants.X_OK);
+    findings.push(...(hasUnits ? examineSetup(zone) : examineRights(target)));
   } catch (error) {
     findings.push({
       health: 'bad',
@@ -73,6 +68,63 @@ function examineZone({ zone }: Config): Finding[] {
     });
   }
   return findings;
+}
+
+/** In the foreground the receiver may run as anybody who can keep the owner of the zone. */
+function examineRights(target: string): Finding[] {
+  const { uid, gid } = statSync(target);
+  accessSync(path.dirname(target), constants.W_OK | constants.X_OK);
+  const text = `${target} belongs to uid ${uid}, gid ${gid}: the receiver has to run as that user, in that group`;
+  return [{ health: 'note', subject: 'rights', text }];
+}
+
+/** Rights and drop-ins, as `setup` would leave them; `root` is where it writes. */
+export function examineSetup(zone: string, { user = 'lares-ddns', root = '/' } = {}): Finding[] {
+  const { files, missing } = planFor(zone, { user, root });
+  const advice = `lares ddns setup ${zone}`;
+  const units = path.join(root, 'etc/systemd');
+  const stale = files.filter(({ file, text }) => file.startsWith(units) && textOf(file) !== text);
+  return [
+    ...missing.map(
+      ({ text, command }): Finding => ({ health: 'bad', subject: 'rights', text, advice: command }),
+    ),
+    ...stale.map(
+      ({ file }): Finding => ({
+        health: 'bad',
+        subject: 'sandbox',
+        text: `${file} is not what the configuration needs`,
+        advice: `${advice}; systemctl daemon-reload`,
+      }),
+    ),
+    ...(missing.length + stale.length === 0
+      ? [{ health: 'ok', subject: 'rights', text: `${user} may rewrite the zone` } as const]
+      : []),
+  ];
+}
+
+function textOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** The control socket, where its unit has made it: open to its group and to nobody else. */
+export function examineControl(file = '/run/lares/ddns.sock'): Finding[] {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined) return [];
+  const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
+  return found.isSocket() && (found.mode & 0o007) === 0
+    ? [{ health: 'ok', subject: 'control', text: `${file}, mode ${mode}` }]
+    : [
+        {
+          health: 'bad',
+          subject: 'control',
+          text: found.isSocket() ? `${file} is open to everybody: mode ${mode}` : `${file} is no socket`,
+          advice: 'systemctl cat lares-ddns-control.socket; SocketMode=0660 is right',
+        },
+      ];
 }
 
 function examineHook({ hook }: Config): Finding[] {

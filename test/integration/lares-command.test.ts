@@ -16,7 +16,7 @@ const zoneFor = (client: Client): string => `# dynamic: 0 ${client.publicText}\n
 test('help names every command, and wrong usage ends with 2', async () => {
   const help = await lares(['--help']);
   assert.equal(help.code, 0);
-  for (const word of ['run', 'up', 'doctor', 'ddns'])
+  for (const word of ['run', 'up', 'status', 'doctor', 'ddns'])
     assert.match(help.out, new RegExp(`^  ${word}\\b`, 'm'));
   for (const args of [
     ['nonsense'],
@@ -154,7 +154,7 @@ test('doctor speaks to people and to scripts', async () => {
   assert.match(out, /^lares\n {2}\S+ release/m);
   assert.match(out, /^ddns\n/m);
   const json = JSON.parse((await lares(['doctor', '--json'])).out) as Record<string, { health: string }[]>;
-  assert.ok(json['lares']?.every(({ health }) => health === 'ok'));
+  assert.ok(json['lares']?.every(({ health }) => health !== 'bad'));
 });
 
 test('run puts the daemon in its own place, passed sockets and all', async (t) => {

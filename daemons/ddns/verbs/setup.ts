@@ -43,7 +43,8 @@ export function registerSetup(program: Command, io: Io): void {
     });
 }
 
-function planFor(given: string, { user, root }: SetupOptions): Plan {
+/** What `setup` would write and what it would find missing. */
+export function planFor(given: string, { user, root }: Pick<SetupOptions, 'user' | 'root'>): Plan {
   const zone = path.resolve(given);
   const { target } = readZone(zone);
   const folder = path.dirname(target);
