@@ -5,9 +5,13 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import type { Command } from 'commander';
+import { createProgram } from '../daemons/lares/commandline.ts';
 import { renderSample, type Table } from '../lib/config.ts';
+import { helpFor } from '../lib/flags.ts';
 import { commonMessages, type Message } from '../lib/messages.ts';
 import { version } from '../lib/version.ts';
+import { renderCompletion } from '../scripts/completion.ts';
 import { withKeys } from '../scripts/keys.ts';
 import { renderPage } from '../scripts/roff.ts';
 
@@ -192,6 +196,29 @@ test('the sample configuration of every daemon is the one that its table writes'
     };
     assert.equal(read(`units/conf/${noun}.conf`), renderSample(config, noun), `run: node scripts/samples.ts`);
   }
+});
+
+test('the man page and the completion know every command and option', async () => {
+  assert.equal(read('units/completion/lares'), await renderCompletion(), 'run: node scripts/completion.ts');
+  const none = (): void => undefined;
+  const io = { out: none, err: none, exit: none, stdout: process.stdout };
+  const page = read('docs/man/lares.1.md');
+  const walk = (command: Command, words: string[]): void => {
+    const entry =
+      words.length === 1 ? page : page.split(`\n* \`${words.slice(1).join(' ')}\``)[1]?.split(/\n[#*] /)[0];
+    if (command.commands.length === 0) assert.ok(entry !== undefined, words.join(' '));
+    for (const { short, long } of command.options)
+      for (const flag of [short, long])
+        if (flag !== undefined && command.commands.length === 0)
+          assert.ok(entry?.includes(`\`${flag}\``), `${words.join(' ')} ${flag}`);
+    for (const one of command.commands) walk(one, [...words, one.name()]);
+  };
+  walk(await createProgram(io, {}), ['lares']);
+  const flags = [...helpFor({ name: '', summary: '' }).matchAll(/^ {2}(--[a-z-]+)/gm)].map(
+    ([, flag = '']) => flag,
+  );
+  for (const flag of flags)
+    assert.match(read('units/completion/lares'), new RegExp(`'lares run'.*${flag}\\b`));
 });
 
 test('a daemon that is named in one place is named in all', () => {
