@@ -1,8 +1,8 @@
 // Compiles the addon of sd-notify, notify.node, against the headers of the runtime that runs this, and has that runtime
 // load it: built for another one it would only fail in the daemon. Needed to install, to package and to test; never to
-// run in a terminal. `addon.ts FILE…` puts copies there too, such as into the staged tree.
+// run in a terminal.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import path from 'node:path';
 
 const root = path.join(import.meta.dirname, '..');
@@ -13,12 +13,6 @@ const built = path.join(root, 'node_modules/sd-notify/build/Release/notify.node'
 
 const needs = 'notify.node is compiled with g++ and libsystemd-dev: apt-get install g++ libsystemd-dev';
 const flags = '-shared -fPIC -O2 -s -std=gnu++20 -fno-exceptions -fno-rtti -fvisibility=hidden -w'.split(' ');
-
-function place(file: string, make: (temporary: string) => void): void {
-  mkdirSync(path.dirname(file), { recursive: true });
-  make(`${file}.new`);
-  renameSync(`${file}.new`, file);
-}
 
 function compile(to: string): void {
   const compiler = process.env['CXX'] ?? 'g++';
@@ -35,8 +29,9 @@ function compile(to: string): void {
 
 try {
   if (!existsSync(path.join(headers, 'node.h'))) throw new Error(`no headers of the runtime in ${headers}`);
-  place(built, compile);
-  for (const file of process.argv.slice(2)) place(path.resolve(file), (to) => copyFileSync(built, to));
+  mkdirSync(path.dirname(built), { recursive: true });
+  compile(`${built}.new`);
+  renameSync(`${built}.new`, built);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
