@@ -34,15 +34,16 @@ export function uninstall(items: Item[], destdir: string): void {
 
 /** Folders named in the environment as make passes them on: UNITDIR=, MANDIR=, … */
 function namedFolders(env: NodeJS.ProcessEnv): Record<string, string> {
-  const named = Object.entries(env).filter(([name, value]) => /^[A-Z]+DIR$/.test(name) && value);
-  return Object.fromEntries(named.map(([name, value = '']) => [name.toLowerCase(), value]));
+  const named = Object.entries(env).filter(([name]) => /^[A-Z]+DIR$/.test(name) && name !== 'DESTDIR');
+  return Object.fromEntries(
+    named.flatMap(([name, value = '']) => (value === '' ? [] : [[name.toLowerCase(), value]])),
+  );
 }
 
 function main(action: string | undefined): void {
   process.umask(0o022);
   const { DESTDIR: destdir = '', PREFIX: prefix = '/usr' } = process.env;
-  const { destdir: _, ...folders } = namedFolders(process.env);
-  const items = installTable({ prefix, folders });
+  const items = installTable({ prefix, folders: namedFolders(process.env) });
   if (action === 'install') install(items, destdir);
   else if (action === 'uninstall') uninstall(items, destdir);
   else throw new Error('install.ts install|uninstall');
