@@ -1,5 +1,6 @@
-// `make deb`: dist/lares_VERSION_ARCH.deb from what the install table names, and nothing else. The same sources give the
-// same bytes: every time in it is that of the last commit, or SOURCE_DATE_EPOCH.
+// `make deb`: dist/lares_VERSION_ARCH.deb from what the install table names, and nothing else. The same sources give
+// the same bytes: every time in it is that of the last commit, or SOURCE_DATE_EPOCH. Another compression, such as for a
+// release: DEB_COMPRESSION='-Zzstd -z10'.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {

@@ -19,9 +19,9 @@ export function install(items: Item[], destdir: string): void {
   }
 }
 
-export function uninstall(items: Item[], destdir: string): void {
+export function uninstall(items: Item[], prefix: string, destdir: string): void {
   for (const { target } of items) rmSync(path.join(destdir, target), { force: true });
-  for (const folder of ownFolders(items)) {
+  for (const folder of ownFolders(items, prefix)) {
     try {
       rmdirSync(path.join(destdir, folder));
     } catch (error) {
@@ -32,9 +32,9 @@ export function uninstall(items: Item[], destdir: string): void {
   }
 }
 
-/** Folders named in the environment as make passes them on: UNITDIR=, MANDIR=, … */
+/** Folders named in the environment as make passes them on: UNITDIR=, MAN8DIR=, … */
 function namedFolders(env: NodeJS.ProcessEnv): Record<string, string> {
-  const named = Object.entries(env).filter(([name]) => /^[A-Z]+DIR$/.test(name) && name !== 'DESTDIR');
+  const named = Object.entries(env).filter(([name]) => /^[A-Z0-9]+DIR$/.test(name) && name !== 'DESTDIR');
   return Object.fromEntries(
     named.flatMap(([name, value = '']) => (value === '' ? [] : [[name.toLowerCase(), value]])),
   );
@@ -45,7 +45,7 @@ function main(action: string | undefined): void {
   const { DESTDIR: destdir = '', PREFIX: prefix = '/usr' } = process.env;
   const items = installTable({ prefix, folders: namedFolders(process.env) });
   if (action === 'install') install(items, destdir);
-  else if (action === 'uninstall') uninstall(items, destdir);
+  else if (action === 'uninstall') uninstall(items, prefix, destdir);
   else throw new Error('install.ts install|uninstall');
   if (destdir === '') process.stdout.write(hints(action, items));
 }

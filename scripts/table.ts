@@ -36,7 +36,7 @@ export interface Item {
 export interface Places {
   /** /usr, /usr/local; no slash at the end. */
   prefix: string;
-  /** Folders that are not where the prefix puts them, by their names in the table: unitdir, mandir, … */
+  /** Folders that are not where the prefix puts them, by their names in the table: unitdir, docdir, … */
   folders?: Readonly<Record<string, string>>;
 }
 
@@ -46,8 +46,8 @@ export function installTable({ prefix, folders = {} }: Places): Item[] {
   const folderOf = (name: string): string => {
     const below = manifest.folders[name];
     if (below === undefined) throw new Error(`units/manifest.json: there is no folder '${name}'`);
-    // bin/lares finds its library beside it, so these two follow the prefix.
-    const follows = name === 'bindir' || name === 'libdir';
+    // bin/lares finds its library beside it, so these follow the prefix.
+    const follows = ['bindir', 'libdir', 'nativedir'].includes(name);
     const folder = (follows ? undefined : folders[name]) ?? path.join(prefix, below);
     // Units and the launcher cannot hold every character, and nobody needs them to.
     if (!/^(\/[\w.+-]+)+$/.test(folder)) throw new Error(`${name}=${folder}: not an absolute, plain path`);
@@ -67,11 +67,11 @@ export function installTable({ prefix, folders = {} }: Places): Item[] {
 }
 
 /** Folders that belong to the suite alone, the deepest first: an uninstallation removes them when they are empty. */
-export function ownFolders(items: Item[]): string[] {
+export function ownFolders(items: Item[], prefix: string): string[] {
   const own = new Set<string>();
   for (const { target } of items) {
     let folder = path.dirname(target);
-    while (/\/lares(\/|$)/.test(folder)) {
+    while (/^(?!\.\.)(.*\/)?lares(\/|$)/.test(path.relative(prefix, folder))) {
       own.add(folder);
       folder = path.dirname(folder);
     }
