@@ -104,16 +104,16 @@ test('a service that a socket or a path starts is never given up', () => {
 test('another prefix changes every path of ours in what is installed, and nothing else', () => {
   const elsewhere = installTable({ prefix: '/opt/lares' });
   assert.ok(elsewhere.every(({ target }) => target.startsWith('/opt/lares/')));
-  const [before, after] = [table, elsewhere].map((items) =>
-    items.filter(({ from }) => from.startsWith('units/')).map((item) => item.read().toString('latin1')),
-  );
+  const texts = (items: typeof table): string[] =>
+    items.filter(({ from }) => from.startsWith('units/')).map((item) => item.read().toString('latin1'));
+  const after = texts(elsewhere);
   assert.deepEqual(
-    after?.filter((text) => /ExecStart=\/usr/.test(text)),
+    after.filter((text) => /ExecStart=\/usr/.test(text)),
     [],
   );
   assert.deepEqual(
-    after?.map((text) => text.replaceAll('/opt/lares/lib/lares/', '/usr/lib/lares/')),
-    before,
+    after.map((text) => text.replaceAll('/opt/lares/lib/lares/', '/usr/lib/lares/')),
+    texts(table),
   );
 });
 
