@@ -56,7 +56,7 @@ test('every unit leads to its page, belongs to the target, and says who it is', 
     assert.deepEqual(valuesOf(text, 'SyslogIdentifier'), [path.basename(name, '.service')]);
 });
 
-test('one noun names the folder, the bundle, the unit, the identifier, the state, the configuration and the page', () => {
+test('one noun names the folder, bundle, unit, identifier, state, configuration and page', () => {
   for (const noun of nouns) {
     const unit = units.get(`lares-${noun}.service`) ?? '';
     const [start = ''] = valuesOf(unit, 'ExecStart');
