@@ -6,7 +6,7 @@ export PREFIX DESTDIR
 runtime = $(firstword $(wildcard node_modules/node-linux-*/bin/node))
 installed = node_modules/.package-lock.json
 addon = node_modules/sd-notify/build/Release/notify.node
-sources = $(shell find daemons lib scripts -name '*.ts') $(wildcard docs/man/*.md) package.json
+sources = $(shell find daemons lib scripts -name '*.ts') $(wildcard docs/man/*.md) daemons/ddns/publish.sh package.json
 
 .PHONY: run check check-fast build install uninstall deb packaged bench format clean help
 .DELETE_ON_ERROR:

@@ -1,5 +1,6 @@
-// Fills dist/ with the staged tree: bin/lares, lib/lares with the runtime, one bundle a program, and the native addons.
-// Everything is written beside its name and renamed, so that a build never pulls a file from under a running daemon.
+// Fills dist/ with the staged tree: bin/lares, lib/lares with the runtime, one bundle a program, the native addons and
+// what runs the hook. Everything is written beside its name and renamed, so that a build never pulls a file from under
+// a running daemon.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -29,6 +30,10 @@ for (const { path: file, contents } of await bundle(entries, lib))
 for (const [name, from] of Object.entries(addons(root)))
   place(path.join(lib, 'native', name), (to) => stripped(from, to));
 place(path.join(lib, 'node'), (to) => stripped(process.execPath, to));
+place(path.join(lib, 'ddns-publish'), (to) => {
+  copyFileSync(path.join(root, 'daemons/ddns/publish.sh'), to);
+  chmodSync(to, 0o755);
+});
 place(path.join(out, 'bin/lares'), (to) => {
   writeFileSync(to, launcher);
   chmodSync(to, 0o755);
