@@ -18,6 +18,7 @@ check: check-fast build        ## everything this machine can test
 	@sh scripts/test-packages.sh
 	@$(MAKE) --no-print-directory packaged || echo 'tests of what is installed are skipped'
 	@$(runtime) scripts/test.ts integration
+	@$(runtime) scripts/test.ts system
 
 check-fast: $(installed)       ## types, lint, format, house rules, unit tests: no root, under a minute
 	@$(runtime) node_modules/typescript/bin/tsc -p .

@@ -2,7 +2,8 @@
 # Debian packages that tests and benchmarks use: installs what is missing as root, names it otherwise. Tests that need
 # an absent one skip and say so; nothing here fails a build.
 set -u
-want='tinydns bind9-dnsutils iproute2 openssl netcat-openbsd busybox acl attr strace groff-base mandoc'
+want='tinydns bind9-dnsutils iproute2 openssl netcat-openbsd busybox acl attr strace groff-base mandoc
+      systemd-container'
 [ "${1:-}" = bench ] && want="$want bind9 knot knot-dnsutils"
 missing=
 for entry in $want; do

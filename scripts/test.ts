@@ -1,5 +1,5 @@
-// Runs one tier of tests (`unit`, `integration`) with Node's own runner, and fails if it ran nothing: the runner itself
-// is content with a pattern that matches no file.
+// Runs one tier of tests (`unit`, `integration`, `system`) with Node's own runner, and fails if it ran nothing: the
+// runner itself is content with a pattern that matches no file.
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import path from 'node:path';
@@ -11,7 +11,7 @@ const patterns =
 const files = only.length > 0 ? only : patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
 if (files.length === 0) throw new Error(`no test files in test/${tier}`);
 
-// Integration tests share the machine's ports, namespaces and disk: one file at a time.
+// The others share ports, namespaces, disk and two processors with each other: one file at a time.
 const concurrency = tier === 'unit' ? [] : ['--test-concurrency=1'];
 const { status } = spawnSync(
   process.execPath,
