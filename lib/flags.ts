@@ -6,14 +6,17 @@ export interface Flags {
   state?: string;
   listen: string[];
   json: boolean;
+  /** Those of the daemon's own flags that were given. */
+  switches: string[];
   action: 'run' | 'check' | 'show-config' | 'version' | 'help';
 }
 
-/** @throws Error that says which flag is wrong */
-export function readFlags(args: string[]): Flags {
+/** `own`: flags of this daemon alone, without a value. @throws Error that says which flag is wrong */
+export function readFlags(args: string[], own: string[] = []): Flags {
   const { values } = parseArgs({
     args,
     options: {
+      ...Object.fromEntries(own.map((name) => [name, { type: 'boolean' as const }])),
       check: { type: 'boolean' },
       'show-config': { type: 'boolean' },
       version: { type: 'boolean' },
@@ -31,11 +34,21 @@ export function readFlags(args: string[]): Flags {
     ...(state === undefined ? {} : { state }),
     listen,
     json,
+    switches: own.filter((name) => name in values),
     action: action ?? 'run',
   };
 }
 
-export function helpFor({ name, summary }: { name: string; summary: string }): string {
+export function helpFor({
+  name,
+  summary,
+  switches = {},
+}: {
+  name: string;
+  summary: string;
+  switches?: Record<string, string>;
+}): string {
+  const own = Object.entries(switches).map(([flag, help]) => `  ${`--${flag}`.padEnd(16)} ${help}\n`);
   return `lares-${name}: ${summary}
 
   --conf FILE      read this configuration file alone
@@ -45,7 +58,7 @@ export function helpFor({ name, summary }: { name: string; summary: string }): s
   --check          parse the configuration, say what is wrong, exit 0 or 6
   --show-config    print the effective configuration
   --version
-
+${own.join('')}
 SIGHUP reloads, SIGTERM and SIGINT stop. Exit codes: 0 ok, 1 runtime, 2 usage, 4 permission, 6 not configured.
 `;
 }

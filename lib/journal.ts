@@ -1,21 +1,29 @@
-// Where log records go: a pino destination of three dresses. A terminal gets short coloured lines, a pipe gets one
-// `<priority>text` line a record (sd-daemon(3)), and a script gets JSON with the journal's own field names. It never
-// blocks the daemon: what cannot be written at once is counted and said with the next record that can.
+// Where log records go: a pino destination of four dresses. The journal gets fields in its native protocol, a terminal
+// short coloured lines, a pipe one `<priority>text` line a record (sd-daemon(3)), and a script JSON with the journal's
+// own field names. It never blocks the daemon: what cannot be written at once is counted and said with the next record
+// that can.
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { styleText } from 'node:util';
 import pino from 'pino';
 import { wallMs } from './clock.ts';
 import { errnoOf } from './errors.ts';
+import { encodeRecord, isJournal, openJournal } from './journald.ts';
 import { commonMessages, type Fields, type Level, type Log, type Message } from './messages.ts';
 
-export type Dress = 'terminal' | 'pipe' | 'json';
+export type Dress = 'journal' | 'terminal' | 'pipe' | 'json';
 
 // syslog(3) priorities.
 const priorities: Record<Level, number> = { critical: 2, error: 3, warning: 4, notice: 5, info: 6, debug: 7 };
 const colours = ['red', 'red', 'red', 'red', 'yellow', 'bold', 'reset', 'gray'] as const;
 
 type Entry = { time: number; PRIORITY: number; MESSAGE: string; SYSLOG_IDENTIFIER: string };
+
+/** How records to `fd` should look; `stream` is JOURNAL_STREAM of the environment. */
+export function dressFor(fd: number, stream: string | undefined): Dress {
+  if (stream !== undefined && isJournal(stream, fstatSync(fd))) return 'journal';
+  return isatty(fd) ? 'terminal' : 'pipe';
+}
 
 /** Logs to `fd`; records below `level` are left out. */
 export function openLog(daemon: string, dress: Dress, fd: number, level: Level = 'info'): Log {
@@ -29,7 +37,7 @@ export function openLog(daemon: string, dress: Dress, fd: number, level: Level =
       level,
       formatters: { level: (label) => ({ PRIORITY: priorities[label as Level] }) },
     },
-    destination(dress, unblocked(fd), identifier),
+    dress === 'journal' ? journalDestination(identifier) : destination(dress, unblocked(fd), identifier),
   );
   return {
     say: (message: Message, text: string, fields: Fields = {}) => {
@@ -38,11 +46,26 @@ export function openLog(daemon: string, dress: Dress, fd: number, level: Level =
   };
 }
 
+function journalDestination(identifier: string): pino.DestinationStream {
+  const send = openJournal((count) => native(droppedLine(count, identifier)));
+  return { write: (line) => send(native(line)) };
+}
+
+/** The journal has its own time. */
+function native(json: string): Buffer {
+  const fields = Object.entries(JSON.parse(json) as Record<string, string | number>);
+  return encodeRecord(Object.fromEntries(fields.filter(([name]) => name !== 'time')));
+}
+
 /**
  * Writes what the reader takes. The rest of a record that was cut short goes out before anything else; records that
  * come while there is such a rest are dropped and counted.
  */
-function destination(dress: Dress, fd: number, identifier: string): pino.DestinationStream {
+function destination(
+  dress: Exclude<Dress, 'journal'>,
+  fd: number,
+  identifier: string,
+): pino.DestinationStream {
   let rest: Buffer = Buffer.alloc(0);
   let dropped = 0;
   return {
@@ -101,7 +124,7 @@ function droppedLine(count: number, identifier: string): string {
 }
 
 /** One record, as pino wrote it, in the dress wanted. Exported for its test. */
-export function dressed(dress: Dress, json: string): string {
+export function dressed(dress: Exclude<Dress, 'journal'>, json: string): string {
   if (dress === 'json') return json;
   const entry = JSON.parse(json) as Entry;
   // A newline in a message would start a record of its own, with a priority of the sender's choice.

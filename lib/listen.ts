@@ -72,6 +72,16 @@ export async function adoptUdp({ name, fd }: Inherited, receive: Receive): Promi
   return bound(createSocket(domain === 'inet' ? 'udp4' : 'udp6', receive), { fd, exclusive: true });
 }
 
+/** The descriptor of a passed control socket. @throws LaresError E_LISTEN_KIND for anything else */
+export function adoptControl({ name, fd }: Inherited): number {
+  const { domain, type } = kindOf(fd);
+  if (domain === 'unix' && type === 'stream') return fd;
+  throw new LaresError(
+    'E_LISTEN_KIND',
+    `passed socket '${name}' (fd ${fd}) is ${domain}/${type}, not a UNIX stream; see ListenStream= of its unit`,
+  );
+}
+
 function kindOf(fd: number): { domain: string; type: string } {
   try {
     return socketKind(fd);

@@ -25,5 +25,7 @@ export const commonMessages = {
   configProblem: { id: '7691e6d48cf94692ab4060a02550cea6', level: 'warning' },
   unknownFd: { id: '4e590f648fdf44468205c1a980ecd364', level: 'warning' },
   dropped: { id: '705441e7926341f5aa6421147f4d594b', level: 'warning' },
+  degraded: { id: 'b6d0f8c1a4e94b1f8b6c0d7c2f5e9a31', level: 'error' },
+  unwell: { id: '5f1c7b0e9d3a4c62a8e4b7d6013c9f58', level: 'error' },
   failed: { id: 'd7082682804c4f14a0f820a25571522f', level: 'critical' },
 } as const satisfies Record<string, Message>;

@@ -1,6 +1,6 @@
 // A daemon's state folder: made for it alone, and held by one process at a time. Never shared: what two processes write
 // into one folder from what they remember undoes what the other wrote.
-import { accessSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { accessSync, closeSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { LaresError } from './errors.ts';
 import { tryLock } from './sys/fd.ts';
@@ -17,7 +17,9 @@ export function openFolder(folder: string): string {
 
 /** Holds `folder` for as long as this process lives. @throws LaresError E_STATE_BUSY */
 export function holdFolder(folder: string): void {
-  if (tryLock(openSync(folder, 'r'))) return;
+  const fd = openSync(folder, 'r');
+  if (tryLock(fd)) return;
+  closeSync(fd);
   throw new LaresError(
     'E_STATE_BUSY',
     `another process of this daemon uses ${folder}: stop it, or name another folder with --state`,

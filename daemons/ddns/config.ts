@@ -62,6 +62,15 @@ export const config = {
       'Signatures checked a second, over all sources. One source prefix (/24, /56) gets a tenth of it; ' +
       'half is kept for keys that were last good from the same prefix.',
   },
+  idleExitMs: {
+    section: 'Receiver',
+    key: 'IdleExit',
+    fallback: '60s',
+    parse: (text: string): number => parseSpan(text) || Number.POSITIVE_INFINITY,
+    help:
+      'A receiver that was started by its socket leaves after so long without a packet, if nothing ' +
+      'waits to be done; the next packet starts it. 0: it stays.',
+  },
   updateTimestamps: {
     section: 'Receiver',
     key: 'UpdateTimestamps',

@@ -20,6 +20,7 @@ export class Duty {
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
   #earliestMs = 0;
+  #startedMs = 0;
   #retryMs: number;
   #stopped = false;
 
@@ -60,6 +61,16 @@ export class Duty {
     this.kick();
   }
 
+  /** Whether there is nothing to do. */
+  get idle(): boolean {
+    return !this.#due && this.#running === undefined && this.#immediate === undefined;
+  }
+
+  /** For how long the run in progress has been at it; 0 if there is none. */
+  get runningMs(): number {
+    return this.#running === undefined ? 0 : this.#clock.monotonicMs() - this.#startedMs;
+  }
+
   /** Waits for the run in progress, runs once more if something is due, and never again. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -71,6 +82,7 @@ export class Duty {
   #start(): void {
     this.#disarm();
     this.#due = false;
+    this.#startedMs = this.#clock.monotonicMs();
     this.#running = this.#run()
       .catch(this.#fail)
       .finally(() => {

@@ -1,7 +1,7 @@
 // The publish step in the foreground: runs the admin's program (tinydns-data) in the folder of the zone, beside the
 // loop, one at a time. Changes that come while it runs wait for the next run; a failed run is repeated with growing
 // pauses until it succeeds. Never a shell, never without a time limit, and whatever it prints has a bound.
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { errnoOf, explain } from '../../lib/errors.ts';
 
@@ -15,11 +15,11 @@ export interface HookRun {
   argv: string[];
   folder: string;
   environment: Record<string, string>;
-  /** One JSON object a line. */
-  input: string;
   /** What it prints, line by line; long lines are cut, and so is the end of long outputs. */
   output: (line: string) => void;
 }
+
+type Child = ChildProcessByStdio<null, Readable, Readable>;
 
 const hookMs = 30_000;
 const killMs = 2_000;
@@ -35,11 +35,16 @@ export function runHook(run: HookRun): Promise<HookResult> {
     outcome: `cannot start ${run.argv[0] ?? ''}: ${explain(error)}`,
   });
   return new Promise((resolve) => {
-    let child: ChildProcessWithoutNullStreams;
+    let child: Child;
     try {
       const [program = '', ...rest] = run.argv;
       // A group of its own, so that a time-out ends what the program started too.
-      child = spawn(program, rest, { cwd: run.folder, env: run.environment, detached: true });
+      child = spawn(program, rest, {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        cwd: run.folder,
+        env: run.environment,
+        detached: true,
+      });
     } catch (error) {
       // Some errno values are thrown, others come as an event.
       resolve(cannotStart(error));
@@ -55,7 +60,7 @@ export function runHook(run: HookRun): Promise<HookResult> {
     ];
     const done = (result: HookResult): void => {
       timers.forEach(clearTimeout);
-      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
       resolve(result);
     };
     child.once('error', (error) => done(cannotStart(error)));
@@ -70,9 +75,6 @@ export function runHook(run: HookRun): Promise<HookResult> {
     });
     const say = sayBounded(run.output);
     for (const stream of [child.stdout, child.stderr]) readLines(stream, say);
-    // A program that does not read its input closes the pipe early.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(run.input);
   });
 }
 
@@ -100,7 +102,7 @@ function readLines(stream: Readable, say: (line: string) => void): void {
   });
 }
 
-function killGroup(child: ChildProcessWithoutNullStreams, signal: NodeJS.Signals): void {
+function killGroup(child: Child, signal: NodeJS.Signals): void {
   if (child.pid === undefined) return;
   try {
     process.kill(-child.pid, signal);

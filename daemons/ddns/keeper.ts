@@ -1,8 +1,9 @@
-// Keeps the zone as the store wants it: brings accepted addresses into the file, and has every change published by
-// the hook. Both run beside the receiver at their own pace and again until they succeed; what is still to do is in
-// the store, so that a crash at any point leaves nothing undone.
+// Keeps the zone as the store wants it: brings accepted addresses into the file, and lays every change out for the
+// hook, which a unit of its own runs, or this process where there is none. All at their own pace beside the receiver,
+// and again until they succeed; what is still to do is in the store or the spool, so that a crash at any point leaves
+// nothing undone.
 import path from 'node:path';
-import { explain, LaresError } from '../../lib/errors.ts';
+import { errnoOf, explain, LaresError } from '../../lib/errors.ts';
 import { plural } from '../../lib/table.ts';
 import type { Config } from './config.ts';
 import { type Change, type Rewritten, restate, rewrite, type Update } from './core/rewrite.ts';
@@ -12,6 +13,7 @@ import { Duty } from './duty.ts';
 import { runHook } from './hook.ts';
 import { messages } from './messages.ts';
 import type { Surroundings } from './receiver.ts';
+import { publishProgram, Spool } from './spool.ts';
 import type { Store } from './store.ts';
 import { ZoneFile } from './zonefile.ts';
 
@@ -19,27 +21,29 @@ import { ZoneFile } from './zonefile.ts';
 const rewritePace = { pauseMs: 1_000, firstRetryMs: 1_000, longestRetryMs: 60_000 };
 const publishPace = { pauseMs: 0, firstRetryMs: 1_000, longestRetryMs: 300_000 };
 const problemsSaid = 20;
+// A disk that hangs for longer is not waited for.
+const stuckMs = 60_000;
 const nothing = parseZone(Buffer.alloc(0));
 
 export class Keeper {
   readonly #around: Surroundings;
   readonly #store: Store;
+  readonly #spool: Spool;
   readonly #rewrite: Duty;
   readonly #publish: Duty;
   #config: Config;
   #file: ZoneFile;
-  /** Left by an earlier run: whether the hook heard of them is unknown. */
+  /** Left by an earlier run: whether they came to the spool is unknown. */
   #resumed: Update[];
-  /** What the hook has yet to hear of, by name and type. */
-  #unpublished = new Map<string, Change>();
-  /** What the hook that runs now was told. */
-  #publishing = new Map<string, Change>();
+  /** In the zone, and not in the spool because its disk would not have them. */
+  #unspooled: Change[] = [];
 
   constructor(config: Config, store: Store, around: Surroundings) {
     this.#config = config;
     this.#store = store;
     this.#around = around;
-    this.#resumed = store.due('zone');
+    this.#resumed = store.due;
+    this.#spool = new Spool(around.stateFolder);
     this.#rewrite = new Duty(() => this.#rewriteNow(), rewritePace, around.clock, around.fail);
     this.#publish = new Duty(() => this.#publishNow(), publishPace, around.clock, around.fail);
     this.#file = this.#open(config.zone);
@@ -54,7 +58,6 @@ export class Keeper {
   async start(): Promise<void> {
     await this.#look();
     this.#file.watch(() => void this.#look());
-    if (this.#config.hook.length > 0) this.#remember(restate(this.zone, this.#store.due('hook')));
     this.#publish.kick();
   }
 
@@ -74,7 +77,11 @@ export class Keeper {
     }
     this.#config = config;
     await this.#look();
-    // What kept them from succeeding may be what was mended.
+    this.#retry();
+  }
+
+  // What kept them from succeeding may be what was mended.
+  #retry(): void {
     if (this.#placeable().length > 0) this.#rewrite.now();
     this.#publish.now();
   }
@@ -112,7 +119,7 @@ export class Keeper {
     const { trouble, fail } = this.#around;
     try {
       await this.#file.refresh();
-      trouble.leave(messages.zoneUnreadable);
+      if (trouble.leave(messages.zoneUnreadable)) this.#retry();
     } catch (error) {
       if (!(error instanceof LaresError)) {
         fail(error);
@@ -124,13 +131,30 @@ export class Keeper {
     }
   }
 
+  /** Nothing to write and nothing to run; what no block names does not count. */
+  get idle(): boolean {
+    return this.#rewrite.idle && this.#publish.idle;
+  }
+
+  /** @throws LaresError E_DDNS_STUCK if a rewrite does not come to its end */
+  check(): void {
+    if (this.#rewrite.runningMs > stuckMs)
+      throw new LaresError('E_DDNS_STUCK', `the rewrite of ${this.#config.zone} does not end`);
+  }
+
+  /** Records that the hook has yet to hear of. */
+  get unpublished(): number {
+    return this.#spool.size;
+  }
+
   #placeable(): Update[] {
     const { keys } = this.zone;
-    return this.#store.due('zone').filter(({ keyId }) => keys.has(keyId));
+    return this.#store.due.filter(({ keyId }) => keys.has(keyId));
   }
 
   #sayRead(zone: Zone): void {
     const { log } = this.#around;
+    this.#around.changed();
     log.say(messages.zoneRead, `zone read: ${describeZone(zone)}`);
     const bad = zone.problems.filter(({ severity }) => severity === 'bad');
     for (const { line, message } of bad.slice(0, problemsSaid))
@@ -146,7 +170,7 @@ export class Keeper {
     const { trouble, clock } = this.#around;
     // Also what came since the last commit: nothing reaches the zone that a crash could make us forget.
     if (!this.#around.stored(() => this.#store.commit())) return false;
-    const updates = this.#store.due('zone');
+    const updates = this.#store.due;
     const stamping = {
       always: this.#config.updateTimestamps,
       latest: (clock.wallMs() + this.#config.maxClockSkewMs) / 1_000,
@@ -162,25 +186,31 @@ export class Keeper {
     trouble.leave(messages.zoneUnwritable);
     const { changes, zone } = rewritten;
     this.#sayUpdated(changes);
-    // A crash between a rewrite and the hook leaves a zone that says it all and a hook that may have heard nothing.
-    if (this.#config.hook.length > 0) this.#remember([...changes, ...restate(zone, this.#resumed)]);
+    // A crash between a rewrite and the spool leaves a zone that says it all and a hook that has heard nothing.
+    this.#unspooled.push(...changes, ...restate(zone, this.#resumed));
     this.#resumed = [];
-    const unheard = [...this.#unpublished.values(), ...this.#publishing.values()];
+    if (!this.#layOut()) return false;
     // An update whose block is bad or gone at this moment is not done with.
     const placed = updates.filter(({ keyId }) => zone.keys.has(keyId));
-    this.#store.written(placed, changes, unheard, clock.wallMs());
+    this.#store.written(placed, changes, clock.wallMs());
     this.#around.later();
     this.#publish.kick();
     this.bringIn();
     return true;
   }
 
-  // Of several changes of a record the hook hears of one: from what it knows to what holds.
-  #remember(changes: Change[]): void {
-    for (const change of changes) {
-      const key = `${change.name} ${change.type}`;
-      this.#unpublished.set(key, { ...change, from: this.#unpublished.get(key)?.from ?? change.from });
+  #layOut(): boolean {
+    const { trouble } = this.#around;
+    try {
+      if (this.#config.hook.length > 0) this.#spool.add(this.#unspooled);
+    } catch (error) {
+      if (errnoOf(error) === '') throw error;
+      trouble.enter(messages.spoolFailed, `cannot lay out changes for the hook, retrying: ${explain(error)}`);
+      return false;
     }
+    trouble.leave(messages.spoolFailed);
+    this.#unspooled = [];
+    return true;
   }
 
   #sayUpdated(changes: Change[]): void {
@@ -193,30 +223,20 @@ export class Keeper {
   async #publishNow(): Promise<boolean> {
     const { log, trouble, environment } = this.#around;
     const { hook, zone } = this.#config;
-    if (hook.length === 0 || this.#unpublished.size === 0) return true;
-    const due = this.#store.due('hook');
-    this.#publishing = this.#unpublished;
-    this.#unpublished = new Map();
+    const count = this.#spool.size;
+    if (this.#around.publishByUnit || hook.length === 0 || count === 0) return true;
     const { ok, outcome } = await runHook({
-      argv: hook,
+      argv: ['/bin/sh', publishProgram, this.#spool.folder, ...hook],
       folder: path.dirname(zone),
       environment: { ...environment, LARES_ZONE: zone },
-      input: [...this.#publishing.values()].map((change) => `${JSON.stringify(change)}\n`).join(''),
       output: (line) => log.say(messages.publishOutput, `hook: ${line}`),
     });
-    const heard = this.#publishing;
-    this.#publishing = new Map();
     if (!ok) {
-      const newer = this.#unpublished;
-      this.#unpublished = heard;
-      this.#remember([...newer.values()]);
       trouble.enter(messages.publishFailed, `hook failed, to be run again: ${outcome}`);
       return false;
     }
     trouble.leave(messages.publishFailed);
-    log.say(messages.published, `published ${plural(heard.size, 'change')} with ${hook[0] ?? ''}`);
-    this.#store.published(due);
-    this.#around.later();
+    log.say(messages.published, `published ${plural(count, 'change')} with ${hook[0] ?? ''}`);
     return true;
   }
 }

@@ -10,12 +10,17 @@ runDaemon({
   summary: 'dynamic-DNS receiver: signed UDP packets keep the addresses in a tinydns zone',
   config,
   listen: { name: 'udp', fallback: '5533' },
-  start: async ({ config, stateFolder, log, clock, environment, onStop, fail }) => {
+  idleExitMs: ({ idleExitMs }) => idleExitMs,
+  switches: { 'publish-by-unit': 'leave the hook to lares-ddns-publish.service' },
+  start: async ({ config, switches, onStop, ...outside }) => {
     const lost = (kept: string): void =>
-      log.say(messages.stateLost, `the database is damaged and was moved to ${kept}`);
-    const store = Store.open(stateFolder, clock.wallMs(), lost);
+      outside.log.say(messages.stateLost, `the database is damaged and was moved to ${kept}`);
+    const store = Store.open(outside.stateFolder, outside.clock.wallMs(), lost);
     onStop(() => store.close());
-    const receiver = await Receiver.start(config, store, { log, clock, environment, fail });
+    const receiver = await Receiver.start(config, store, {
+      ...outside,
+      publishByUnit: switches.includes('publish-by-unit'),
+    });
     onStop(() => receiver.stop());
     return receiver;
   },

@@ -15,6 +15,7 @@ export const messages = {
   watchLost: { id: 'a964d5904ec147269c5d0bbb92f49891', level: 'warning' },
   stateLost: { id: '06c891e6eebd4b7591f0c73432f17885', level: 'warning' },
   stateFailed: { id: '8d916815ab36420ebe383c840cd85a1d', level: 'error' },
+  spoolFailed: { id: 'c2a7e6d4918b4f0fb3d5a06e7c41f982', level: 'error' },
   published: { id: '4107251701294e8cbaaab6d30fc029c3', level: 'info' },
   publishFailed: { id: '2e825dd3893345678e083e27a2df34e2', level: 'warning' },
   publishOutput: { id: 'f176612894c34f93bbbf2ec301d19b4c', level: 'info' },

@@ -15,6 +15,7 @@ import { Duty } from './duty.ts';
 import { Keeper } from './keeper.ts';
 import { messages } from './messages.ts';
 import { Refusals } from './refusals.ts';
+import { type Report, reportOf } from './report.ts';
 import type { Store } from './store.ts';
 import { Trouble } from './trouble.ts';
 
@@ -23,6 +24,11 @@ export interface Outside {
   log: Log;
   clock: Clock;
   environment: Record<string, string>;
+  stateFolder: string;
+  /** The hook is run by a unit of its own. */
+  publishByUnit: boolean;
+  /** `status` may answer something else now. */
+  changed: () => void;
   fail: (error: unknown) => void;
 }
 
@@ -59,7 +65,7 @@ export class Receiver {
   }
 
   private constructor(config: Config, store: Store, outside: Outside) {
-    const trouble = new Trouble(outside.log);
+    const trouble = new Trouble(outside.log, outside.changed);
     this.#around = {
       ...outside,
       trouble,
@@ -126,6 +132,24 @@ export class Receiver {
     const { zone } = this.#keeper;
     const well = `${describeZone(zone)} in ${this.#config.zone}, ${describeWindow(this.#config)}`;
     return this.#around.trouble.text || well;
+  }
+
+  /** Nothing to commit, to write or to run. */
+  idle(): boolean {
+    return this.#commit.idle && this.#keeper.idle;
+  }
+
+  /** Whether the database answers and no rewrite hangs. @throws what is wrong */
+  check(): void {
+    this.#keeper.check();
+    this.#store.probe();
+  }
+
+  /** For `lares ddns status`. */
+  report(): Report {
+    this.#tidy();
+    const { zone } = this.#config;
+    return reportOf(zone, this.#keeper.zone, this.#store.status, this.#keeper.unpublished);
   }
 
   #commitNow(): boolean {

@@ -31,12 +31,9 @@ export interface Peer {
   stamp: number;
   seenMs: number;
   changedMs: number | undefined;
-  due: Due;
+  /** Whether the zone has yet to say it. */
+  due: boolean;
 }
-
-/** Who has yet to hear of an address, in the order of their numbers on the disk. */
-const dues = ['nobody', 'hook', 'zone'] as const;
-export type Due = (typeof dues)[number];
 
 interface KeyState extends Known {
   peers: Map<Family, Peer>;
@@ -92,7 +89,7 @@ export class Store {
       const state = this.#keys.get(keyId);
       state?.peers.set(family, peer);
       if (state !== undefined) state.prefixes = prefixesOf(state.peers);
-      if (peer.due !== 'nobody') this.#waiting.add(keyId);
+      if (peer.due) this.#waiting.add(keyId);
     }
     const putMark = db.prepare(
       `INSERT INTO mark VALUES (?, ?, ?, ?) ON CONFLICT (key_id) DO UPDATE SET
@@ -114,7 +111,7 @@ export class Store {
             peer.stamp,
             peer.seenMs,
             peer.changedMs ?? null,
-            dues.indexOf(peer.due),
+            peer.due ? 1 : 0,
           );
         }
       }
@@ -146,7 +143,7 @@ export class Store {
         stamp,
         seenMs: nowMs,
         changedMs: before?.changedMs,
-        due: before?.due ?? 'nobody',
+        due: before?.due ?? false,
       });
       state.prefixes = prefixesOf(state.peers);
     }
@@ -158,7 +155,7 @@ export class Store {
   require({ keyId, address }: Update): void {
     const peer = this.#keys.get(keyId)?.peers.get(address.family);
     if (peer === undefined) return;
-    peer.due = 'zone';
+    peer.due = true;
     this.#waiting.add(keyId);
   }
 
@@ -172,45 +169,32 @@ export class Store {
     this.#dirty.clear();
   }
 
-  /** Accepted addresses that the zone, or the hook alone, has yet to hear of, oldest stamp first. */
-  due(by: Exclude<Due, 'nobody'>): Update[] {
+  /** Accepted addresses that the zone has yet to say, oldest stamp first. */
+  get due(): Update[] {
     const updates: Update[] = [];
     for (const keyId of this.#waiting) {
       for (const { address, stamp, due } of this.#keys.get(keyId)?.peers.values() ?? []) {
-        if (due === by) updates.push({ keyId, address, stamp });
+        if (due) updates.push({ keyId, address, stamp });
       }
     }
     return updates.sort((a, b) => a.stamp - b.stamp);
   }
 
-  /** The zone says `updates` now; `changed` of them newly, and of `unpublished` the hook has yet to hear. */
-  written(updates: Update[], changed: Change[], unpublished: Change[], nowMs: number): void {
-    const [isNew, isUnheard] = [changed, unpublished].map(
-      (list) => new Set(list.map(({ keyId, type }) => keyId + type)),
-    );
-    this.#settle(updates, 'zone', (peer, { keyId, address }) => {
-      const one = keyId + typeOf(address.family);
-      if (isNew?.has(one) === true) peer.changedMs = nowMs;
-      return isUnheard?.has(one) === true ? 'hook' : 'nobody';
-    });
-  }
-
-  /** The hook has heard of `updates`. */
-  published(updates: Update[]): void {
-    this.#settle(updates, 'hook', () => 'nobody');
-  }
-
-  // Not worth a wait for the disk: lost in a crash, it is done again and changes nothing. The next commit takes it
-  // along.
-  #settle(updates: Update[], from: Due, to: (peer: Peer, update: Update) => Due): void {
-    for (const update of updates) {
-      const peers = this.#keys.get(update.keyId)?.peers;
-      const peer = peers?.get(update.address.family);
-      // Another address may have come meanwhile, which nobody has heard of.
-      if (peers === undefined || peer?.due !== from || peer.address.text !== update.address.text) continue;
-      peer.due = to(peer, update);
-      this.#dirty.add(update.keyId);
-      if (![...peers.values()].some(({ due }) => due !== 'nobody')) this.#waiting.delete(update.keyId);
+  /**
+   * The zone says `updates` now, `changed` of them newly. Not worth a wait for the disk: lost in a crash, it is done
+   * again and changes nothing. The next commit takes it along.
+   */
+  written(updates: Update[], changed: Change[], nowMs: number): void {
+    const isNew = new Set(changed.map(({ keyId, type }) => keyId + type));
+    for (const { keyId, address } of updates) {
+      const peers = this.#keys.get(keyId)?.peers;
+      const peer = peers?.get(address.family);
+      // Another address may have come meanwhile.
+      if (peers === undefined || peer?.address.text !== address.text) continue;
+      peer.due = false;
+      if (isNew.has(keyId + typeOf(address.family))) peer.changedMs = nowMs;
+      this.#dirty.add(keyId);
+      if (![...peers.values()].some(({ due }) => due)) this.#waiting.delete(keyId);
     }
   }
 
@@ -221,6 +205,16 @@ export class Store {
        DO UPDATE SET count = count + excluded.count, last_ms = excluded.last_ms`,
     );
     this.#db.transaction(() => counts.forEach((count, reason) => add.run(reason, count, nowMs)))();
+  }
+
+  /** Reads something. @throws SqliteError */
+  probe(): void {
+    this.#db.prepare('SELECT count(*) FROM refusal').get();
+  }
+
+  /** As of the last commit. */
+  get status(): Status {
+    return statusOf(this.#db);
   }
 
   close(): void {
@@ -246,21 +240,28 @@ export function forgetKey(folder: string, keyId: string): boolean {
   }
 }
 
+export interface Status {
+  peers: ({ keyId: string; family: Family } & Peer)[];
+  refusals: Refused[];
+}
+
 /** What `lares ddns status` shows; undefined where the daemon has no state yet. */
-export function readStatus(
-  folder: string,
-): { peers: ({ keyId: string; family: Family } & Peer)[]; refusals: Refused[] } | undefined {
+export function readStatus(folder: string): Status | undefined {
   const db = openForReading(path.join(folder, fileName));
   if (db === undefined) return undefined;
   try {
-    const peers = readPeers(db).map(({ keyId, family, peer }) => ({ keyId, family, ...peer }));
-    const refusals = db
-      .prepare('SELECT reason, count, last_ms AS lastMs FROM refusal ORDER BY count DESC')
-      .all() as Refused[];
-    return { peers, refusals };
+    return statusOf(db);
   } finally {
     db.close();
   }
+}
+
+function statusOf(db: Database): Status {
+  const peers = readPeers(db).map(({ keyId, family, peer }) => ({ keyId, family, ...peer }));
+  const refusals = db
+    .prepare('SELECT reason, count, last_ms AS lastMs FROM refusal ORDER BY count DESC')
+    .all() as Refused[];
+  return { peers, refusals };
 }
 
 export interface Refused {
@@ -278,7 +279,7 @@ function readPeers(db: Database): { keyId: string; family: Family; peer: Peer }[
       stamp: row.stamp,
       seenMs: row.seen_ms,
       changedMs: row.changed_ms ?? undefined,
-      due: dues[row.due] ?? 'zone',
+      due: row.due !== 0,
     };
     return [{ keyId: row.key_id, family: row.family, peer }];
   });

@@ -18,7 +18,15 @@ const log = openLog('ddns', 'json', 1);
 const clock = { wallMs, monotonicMs: () => monotonicMs() * 1e6 };
 const store = Store.open(state, wallMs(), fail);
 const { values } = loadConfig(config, [conf]);
-const receiver = await Receiver.start(values, store, { log, clock, environment: {}, fail });
+const receiver = await Receiver.start(values, store, {
+  log,
+  clock,
+  environment: {},
+  stateFolder: state,
+  publishByUnit: false,
+  changed: () => undefined,
+  fail,
+});
 const socket = await bindUdp({ host: '127.0.0.1', port: 0 }, (datagram, from) =>
   receiver.receive(datagram, from),
 );

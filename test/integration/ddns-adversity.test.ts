@@ -298,7 +298,7 @@ test('a key that a wrong clock has locked is named so, and forget opens it again
 
 test('status says which configuration it could not read', async (t) => {
   const conf = path.join(receiverOn(t, '').folder, 'absent.conf');
-  const { code, err } = await lares(['ddns', 'status', '--conf', conf]);
+  const { code, err } = await lares(['ddns', 'status', '--state', path.dirname(conf), '--conf', conf]);
   assert.equal(code, 1);
   assert.match(err, /absent\.conf: cannot be read.*ENOENT.*; no Zone= configured/);
 });

@@ -223,7 +223,7 @@ async function crash(
   const leftovers = readdirSync(scene.folder).filter((name) => name !== 'data');
   assert.deepEqual(leftovers, [], `${place} left files that a start does not clear`);
   assert.ok(scene.zone.includes(`:${address}:`), `${place}: a captured packet was taken again`);
-  const waiting = scene.status().peers.filter(({ due }) => due !== 'nobody');
+  const waiting = scene.status().peers.filter(({ due }) => due);
   assert.deepEqual(waiting, [], `${place}: something is still to be done`);
   return point === undefined ? undefined : `${point}${isNew ? ', new zone' : taken ? ', taken' : ''}`;
 }

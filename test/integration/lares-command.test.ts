@@ -106,7 +106,7 @@ test('status shows a name before and after its packet, for people and for script
   assert.equal((refusals[0] as { reason: string }).reason, 'length');
 });
 
-test('setup writes both drop-ins below --root, and says which rights are missing', async (t) => {
+test('setup writes its drop-ins below --root, keeps the hook, and says which rights are missing', async (t) => {
   const folder = scratch(t);
   const zone = path.join(folder, 'my zone');
   writeFileSync(zone, zoneFor(new Client()));
@@ -122,6 +122,27 @@ test('setup writes both drop-ins below --root, and says which rights are missing
     written('systemd/system/lares-ddns.service.d/50-zone.conf'),
     new RegExp(`^\\[Service\\]\nReadWritePaths=${folder}$`, 'm'),
   );
+  const publishing = (): string => written('systemd/system/lares-ddns-publish.service.d/50-zone.conf');
+  const program = 'ExecStart=/usr/lib/lares/ddns-publish /var/lib/lares/ddns/publish';
+  assert.deepEqual(publishing().split('\n').slice(1), [
+    '[Service]',
+    `WorkingDirectory=${folder}`,
+    `ReadWritePaths=${folder}`,
+    `Environment="LARES_ZONE=${zone}"`,
+    'ExecStart=',
+    program,
+    '',
+  ]);
+  const hook = '/bin/sh -c "echo $1; pwd" 100%';
+  await lares([...args, '--hook', hook]);
+  const words = `${program} /bin/sh -c "echo $$1; pwd" 100%%\n`;
+  assert.ok(publishing().endsWith(words), publishing());
+  assert.ok(written('lares/ddns.conf.d/50-zone.conf').endsWith(`\nHook=${hook}\n`));
+  await lares(args);
+  assert.ok(publishing().endsWith(words), 'a second setup does not forget it');
+  const bad = await lares([...args, '--hook', 'tinydns-data']);
+  assert.notEqual(bad.code, 0);
+  assert.match(bad.err, /'tinydns-data' cannot be a hook: .*absolute path/);
   const other = await lares([
     'ddns',
     'setup',

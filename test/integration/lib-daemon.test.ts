@@ -6,8 +6,8 @@ import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { loadConfig } from '../../lib/config.ts';
-import { exitCodeOf } from '../../lib/daemon.ts';
 import { LaresError } from '../../lib/errors.ts';
+import { exitCodeOf } from '../../lib/exit.ts';
 import { version } from '../../lib/version.ts';
 import { Example, exampleConfig } from '../support/example-daemon.ts';
 import { scratch } from '../support/scratch.ts';
@@ -134,7 +134,7 @@ test('a missing required key exits 6, says which, and nothing is started', async
   const daemon = run();
   assert.equal(await daemon.end(), 6);
   assert.deepEqual(daemon.messages, [
-    'not configured: Greeting= in [Example] must be set in /etc/lares/example.conf',
+    'failed: E_NOT_CONFIGURED: Greeting= in [Example] must be set in /etc/lares/example.conf',
   ]);
   assert.equal(existsSync(state), false);
 });
@@ -265,7 +265,10 @@ test('SIGHUP keeps the old values where a required key vanished, and serves on',
   writeFileSync(conf, '[Example]\nPeriod=1s\n');
   daemon.process.kill('SIGHUP');
   const { MESSAGE } = await daemon.record(/reloaded/);
-  assert.equal(MESSAGE, 'not reloaded: Greeting= in [Example] missing; the old configuration stays in force');
+  assert.match(
+    MESSAGE,
+    /^not reloaded: Greeting= in \[Example\] must be set .*; the old configuration stays in force$/,
+  );
   await send(port, 'still here');
   await daemon.record(/^received still here, said hello$/);
   writeFileSync(conf, `${good}Period=2s\n`);

@@ -29,6 +29,7 @@ const text = (key: string, fallback: string, help: string) => ({
 export const exampleConfig = {
   greeting: { ...text('Greeting', '', 'What it says; there is no default.'), required: true },
   period: { ...span('Period', 'A span that a reload can change.'), fallback: '10min' },
+  idleMs: { ...span('IdleExit', 'How long without input until it leaves.'), fallback: '10min' },
   startMs: span('SlowStart', 'How long the start takes.'),
   stopMs: span('SlowStop', 'How long one step of the stop takes.'),
   database: text('Database', 'no', 'yes opens a database in the state folder.'),
@@ -49,9 +50,12 @@ if (import.meta.main) {
     summary: 'an example that does nothing',
     config: exampleConfig,
     listen: { name: 'udp', fallback: '[::1]:0' },
+    idleExitMs: ({ idleMs }) => idleMs,
+    switches: { quiet: 'says no greeting' },
     start: async ({ config, stateFolder, log, onStop, fail }) => {
       const say = (words: string): void => log.say(note, words);
       let { greeting, period } = config;
+      let [isBusy, isStuck] = [false, false];
       say('starting');
       onStop(() => say('undo the first step'));
       onStop(async () => {
@@ -73,12 +77,18 @@ if (import.meta.main) {
       return {
         receive: (datagram) => {
           const word = datagram.toString();
+          if (word === 'busy') isBusy = true;
+          if (word === 'done') isBusy = false;
+          if (word === 'stuck') isStuck = true;
           if (word === 'throw') throw new Error('thrown in a callback');
           if (word === 'reject') void Promise.reject(new Error('rejected in a callback'));
           else if (word === 'fail') fail(new LaresError('E_EXAMPLE', 'given to fail'));
           else say(`received ${word}, said ${greeting}`);
         },
         status: () => `${greeting}, ${period}`,
+        idle: () => !isBusy,
+        check: () => (isStuck ? new Promise(() => undefined) : undefined),
+        report: () => ({ greeting }),
         reload: (next) => {
           ({ greeting, period } = next);
         },

@@ -74,47 +74,28 @@ test('what the zone does not say yet survives a crash, and is over once it is wr
   store.commit();
   const again = open();
   assert.deepEqual(
-    again.due('zone').map(({ keyId }) => keyId),
+    again.due.map(({ keyId }) => keyId),
     ['sooner', 'later'],
     'oldest stamp first',
   );
-  again.written(again.due('zone'), [], [], nowMs);
-  assert.deepEqual([...again.due('zone'), ...again.due('hook')], []);
+  again.written(again.due, [], nowMs);
+  assert.deepEqual(again.due, []);
   again.commit();
-  assert.deepEqual(open().due('zone'), []);
+  assert.deepEqual(open().due, []);
 });
 
-test('what the hook alone has not heard of survives a crash as that', (t) => {
+test('an address that came while the one before was written stays to be written', (t) => {
   const { open } = folderWith(t);
   const store = open();
   store.accept(update(5), true, nowMs);
   store.require(update(5));
-  store.written(store.due('zone'), [change], [change], nowMs);
-  store.commit();
-  assert.deepEqual([texts(store.due('zone')), texts(store.due('hook'))], [[], ['192.0.2.1']]);
-  const again = open();
-  assert.deepEqual([texts(again.due('zone')), texts(again.due('hook'))], [[], ['192.0.2.1']]);
-  store.published(store.due('hook'));
-  store.commit();
-  assert.deepEqual(open().due('hook'), []);
-});
-
-test('an address that came while the one before was written or published stays to be written', (t) => {
-  const { open } = folderWith(t);
-  const store = open();
-  store.accept(update(5), true, nowMs);
-  store.require(update(5));
-  const writing = store.due('zone');
+  const writing = store.due;
   store.accept(update(6, address('192.0.2.9')), true, nowMs);
   store.require(update(6, address('192.0.2.9')));
-  store.written(writing, [change], [change], nowMs);
-  assert.deepEqual(texts(store.due('zone')), ['192.0.2.9']);
-  store.written(store.due('zone'), [], [change], nowMs);
-  const publishing = store.due('hook');
-  store.accept(update(7, address('192.0.2.10')), true, nowMs);
-  store.require(update(7, address('192.0.2.10')));
-  store.published(publishing);
-  assert.deepEqual(texts(store.due('zone')), ['192.0.2.10']);
+  store.written(writing, [change], nowMs);
+  assert.deepEqual(texts(store.due), ['192.0.2.9']);
+  store.written(store.due, [], nowMs);
+  assert.deepEqual(store.due, []);
 });
 
 test('the status tells when a name was seen, changed, and refused', (t) => {
@@ -122,13 +103,13 @@ test('the status tells when a name was seen, changed, and refused', (t) => {
   const store = open();
   store.accept(update(5), true, nowMs);
   store.require(update(5));
-  store.written(store.due('zone'), [change], [], nowMs + 1);
+  store.written(store.due, [change], nowMs + 1);
   store.commit();
   store.countRefusals(new Map([['rate', 3]]), nowMs);
   store.countRefusals(new Map([['rate', 4]]), nowMs + 2);
   assert.deepEqual(readStatus(folder), {
     peers: [
-      { keyId: 'k', family: 4, address: four, stamp: 5, seenMs: nowMs, changedMs: nowMs + 1, due: 'nobody' },
+      { keyId: 'k', family: 4, address: four, stamp: 5, seenMs: nowMs, changedMs: nowMs + 1, due: false },
     ],
     refusals: [{ reason: 'rate', count: 7, lastMs: nowMs + 2 }],
   });

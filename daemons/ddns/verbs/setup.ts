@@ -1,18 +1,21 @@
-// `lares ddns setup ZONE`: what the receiver needs to rewrite a zone under systemd. Writes two drop-ins (the zone's
-// name, and the hole in the sandbox for its folder) and asks the kernel whether the daemon's user has the rights. It
-// changes no owner and no mode: those are the admin's, so it prints the commands.
+// `lares ddns setup ZONE`: what the receiver needs to rewrite a zone under systemd. Writes drop-ins (the zone's name,
+// the hole in the sandbox for its folder, what the publishing unit runs) and asks the kernel whether the daemon's user
+// has the rights. It changes no owner and no mode: those are the admin's, so it prints the commands.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { writeFileAtomic } from '../../../lib/atomic.ts';
 import type { Io } from '../../../lib/command.ts';
+import { configFiles, loadConfig } from '../../../lib/config.ts';
 import { explain, LaresError } from '../../../lib/errors.ts';
+import { config } from '../config.ts';
 import { readZone } from '../readzone.ts';
 
 interface SetupOptions {
   user: string;
   root: string;
+  hook?: string;
   dryRun?: boolean;
   json?: boolean;
 }
@@ -30,6 +33,7 @@ export function registerSetup(program: Command, io: Io): void {
     .command('setup')
     .description('let the receiver rewrite a zone under systemd: write its drop-ins, check the rights')
     .argument('<zone>', 'the file with the "# dynamic:" blocks')
+    .option('--hook <command>', 'set Hook=: what to run after a change, such as /usr/sbin/tinydns-data')
     .option('--user <name>', 'the user that the receiver runs as', 'lares-ddns')
     .option('--root <dir>', 'write below this folder instead of /', '/')
     .option('--dry-run', 'only say what would be done')
@@ -43,27 +47,55 @@ export function registerSetup(program: Command, io: Io): void {
     });
 }
 
-/** What `setup` would write and what it would find missing. */
-export function planFor(given: string, { user, root }: Pick<SetupOptions, 'user' | 'root'>): Plan {
+/** What `setup` would write and what it would find missing. Without `hook` that of the configuration stays. */
+export function planFor(
+  given: string,
+  { user, root, hook }: Pick<SetupOptions, 'user' | 'root' | 'hook'>,
+): Plan {
   const zone = path.resolve(given);
   const { target } = readZone(zone);
   const folder = path.dirname(target);
-  const dropIn = (where: string, text: string): Plan['files'][number] => ({
-    file: path.join(root, where),
-    text: `# Written by lares ddns setup.\n${text}`,
+  const own = path.join(root, 'etc/lares/ddns.conf.d/50-zone.conf');
+  const setHere = hook ?? (existsSync(own) ? loadConfig(config, [own]).texts.hook : '');
+  const argv = hookOf(setHere) ?? loadConfig(config, configFiles('ddns')).values.hook;
+  const dropIn = (file: string, lines: string[]): Plan['files'][number] => ({
+    file,
+    text: ['# Written by lares ddns setup.', ...lines, ''].join('\n'),
   });
+  const unit = (name: string, lines: string[]): Plan['files'][number] =>
+    dropIn(path.join(root, `etc/systemd/system/${name}.d/50-zone.conf`), ['[Service]', ...lines]);
   return {
     zone,
     folder,
     files: [
-      dropIn('etc/lares/ddns.conf.d/50-zone.conf', `[Receiver]\nZone=${zone}\n`),
-      dropIn(
-        'etc/systemd/system/lares-ddns.service.d/50-zone.conf',
-        `[Service]\nReadWritePaths=${unitPath(folder)}\n`,
-      ),
+      dropIn(own, ['[Receiver]', `Zone=${zone}`, ...(setHere === '' ? [] : [`Hook=${setHere}`])]),
+      unit('lares-ddns.service', [`ReadWritePaths=${unitWord(folder)}`]),
+      unit('lares-ddns-publish.service', publishing(zone, folder, argv)),
     ],
     missing: missingRights(target, folder, user),
   };
+}
+
+/** @throws LaresError E_DDNS_SETUP */
+function hookOf(text: string): string[] | undefined {
+  try {
+    return text === '' ? undefined : config.hook.parse(text);
+  } catch (cause) {
+    throw new LaresError('E_DDNS_SETUP', `'${text}' cannot be a hook: ${explain(cause)}`, { cause });
+  }
+}
+
+/** The hook runs beside the name that the zone is known by, which may be a link to another folder. */
+function publishing(zone: string, folder: string, hook: string[]): string[] {
+  const beside = path.dirname(zone);
+  const command = ['/usr/lib/lares/ddns-publish', '/var/lib/lares/ddns/publish', ...hook].map(commandWord);
+  return [
+    `WorkingDirectory=${beside.replaceAll('%', '%%')}`,
+    `ReadWritePaths=${[...new Set([beside, folder])].map(unitWord).join(' ')}`,
+    `Environment=${unitWord(`LARES_ZONE=${zone}`)}`,
+    'ExecStart=',
+    `ExecStart=${command.join(' ')}`,
+  ];
 }
 
 function missingRights(target: string, folder: string, user: string): Plan['missing'] {
@@ -138,15 +170,20 @@ function render({ zone, files, missing }: Plan, { dryRun }: SetupOptions): strin
   const todo = missing.map(({ text, command }) => `missing: ${text}\n    ${command}\n`);
   const last =
     missing.length === 0
-      ? `${zone} is ready. Then: systemctl daemon-reload\n`
+      ? `${zone} is ready. Then: systemctl daemon-reload; systemctl enable --now lares-ddns.socket\n`
       : 'Run these commands, then lares ddns setup again.\n';
   return [...done, ...todo, last].join('');
 }
 
-/** A path as a unit file takes it: % doubled, quoted where it has blanks. */
-function unitPath(folder: string): string {
-  const escaped = folder.replaceAll('%', '%%');
-  return /[\s"'\\]/.test(escaped) ? `"${escaped.replaceAll(/["\\]/g, '\\$&')}"` : escaped;
+/** A word as a unit file takes it: % doubled, quoted where it has blanks. */
+function unitWord(word: string): string {
+  const escaped = word.replaceAll('%', '%%');
+  return /[\s"'\\;]/.test(escaped) ? `"${escaped.replaceAll(/["\\]/g, '\\$&')}"` : escaped;
+}
+
+/** The same in a command, where systemd would put in variables. */
+function commandWord(word: string): string {
+  return unitWord(word.replaceAll('$', '$$$$'));
 }
 
 function quote(word: string): string {
