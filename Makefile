@@ -16,7 +16,7 @@ run: build                     ## the suite in this terminal, on scratch state b
 
 check: check-fast build        ## everything this machine can test
 	@sh scripts/test-packages.sh
-	@$(MAKE) --no-print-directory packaged || echo 'tests of what is installed are skipped'
+	@$(MAKE) --no-print-directory deb || echo 'tests of what is installed are skipped'
 	@$(runtime) scripts/test.ts integration
 	@$(runtime) scripts/test.ts system
 

@@ -7,6 +7,7 @@ import { errnoOf, explain, LaresError } from './errors.ts';
 const requestBytes = 65_536;
 const replyBytes = 67_108_864;
 const connections = 16;
+const requestsWaiting = 16;
 const silenceMs = 10_000;
 
 /** By name; what a method returns is sent as `parameters`. */
@@ -23,9 +24,19 @@ export function serveControl(fd: number, methods: Methods, heard: () => void): P
     // A peer that resets is nobody's trouble but its own.
     socket.on('error', () => socket.destroy());
     socket.setTimeout(silenceMs, () => socket.destroy());
+    let waiting = 0;
+    let turn = Promise.resolve();
     onObjects(socket, requestBytes, (text) => {
       heard();
-      void answer(text, methods).then((reply) => socket.write(`${JSON.stringify(reply)}\0`));
+      waiting += 1;
+      // One that asks on without reading would fill the memory with answers.
+      if (waiting > requestsWaiting) socket.destroy();
+      else
+        turn = turn.then(async () => {
+          const reply = `${JSON.stringify(await answer(text, methods))}\0`;
+          if (!socket.destroyed && !socket.write(reply)) await sent(socket);
+          waiting -= 1;
+        });
     });
   });
   server.maxConnections = connections;
@@ -37,6 +48,13 @@ export function serveControl(fd: number, methods: Methods, heard: () => void): P
         for (const socket of open) socket.destroy();
       });
     });
+  });
+}
+
+/** When what was written has gone, or never will. */
+function sent(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once('drain', resolve).once('close', () => resolve());
   });
 }
 

@@ -80,6 +80,8 @@ async function serve<T extends Table>(
   flags: Flags,
   load: () => Loaded<T>,
 ): Promise<void> {
+  // Threads of Node are called MainThread; ps and systemctl show this instead.
+  process.title = `lares-${spec.name}`;
   const dress = flags.json ? 'json' : dressFor(2, process.env['JOURNAL_STREAM']);
   const log = openLog(spec.name, dress, flags.json ? 1 : 2);
   const { switches } = flags;

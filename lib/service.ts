@@ -69,7 +69,7 @@ export class Service<T extends Table> {
 
   /** @throws what keeps it from working, unless sockets were passed */
   async start(turns: () => Turns): Promise<void> {
-    const { log, supervisor, passed } = this.#around;
+    const { clock, log, supervisor, passed } = this.#around;
     try {
       this.#running = await this.#begin();
     } catch (error) {
@@ -83,6 +83,8 @@ export class Service<T extends Table> {
     supervisor.ready(this.#running.status());
     log.say(say.ready, `ready: listening on ${places.join(', ')}; ${this.#running.status()}`);
     if (supervisor.watchdogMs > 0) this.#every(supervisor.watchdogMs / 3, () => void this.#beat());
+    // However long the start took: what waits in the sockets comes first.
+    this.#lastInputMs = clock.monotonicMs();
     if (passed.length > 0) this.#leaveWhenIdle(turns);
   }
 
@@ -242,9 +244,10 @@ export class Service<T extends Table> {
       await this.#running.check();
       this.#around.supervisor.alive();
       this.#tell();
-      this.#isChecking = false;
     } catch (error) {
-      this.#around.log.say(say.unwell, `self-check failed, waiting for the watchdog: ${explain(error)}`);
+      this.#around.log.say(say.unwell, `self-check failed, not fed to the watchdog: ${explain(error)}`);
+    } finally {
+      this.#isChecking = false;
     }
   }
 

@@ -3,7 +3,7 @@
 # an absent one skip and say so; nothing here fails a build.
 set -u
 want='tinydns bind9-dnsutils iproute2 openssl netcat-openbsd busybox acl attr strace groff-base mandoc
-      systemd-container'
+      systemd-container g++ libsystemd-dev binutils'
 [ "${1:-}" = bench ] && want="$want bind9 knot knot-dnsutils"
 missing=
 for entry in $want; do

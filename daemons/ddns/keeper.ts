@@ -213,6 +213,17 @@ export class Keeper {
     return true;
   }
 
+  #spooled(): number | undefined {
+    try {
+      return this.#spool.size;
+    } catch (error) {
+      if (errnoOf(error) === '') throw error;
+      const { trouble } = this.#around;
+      trouble.enter(messages.spoolFailed, `cannot read what the hook has yet to hear of: ${explain(error)}`);
+      return undefined;
+    }
+  }
+
   #sayUpdated(changes: Change[]): void {
     for (const { name, type, from, to, keyId } of changes) {
       const fields = { LARES_NAME: name, LARES_KEY_ID: keyId, LARES_SOURCE: to };
@@ -223,8 +234,10 @@ export class Keeper {
   async #publishNow(): Promise<boolean> {
     const { log, trouble, environment } = this.#around;
     const { hook, zone } = this.#config;
-    const count = this.#spool.size;
-    if (this.#around.publishByUnit || hook.length === 0 || count === 0) return true;
+    if (this.#around.publishByUnit || hook.length === 0) return true;
+    const count = this.#spooled();
+    if (count === undefined) return false;
+    if (count === 0) return true;
     const { ok, outcome } = await runHook({
       argv: ['/bin/sh', publishProgram, this.#spool.folder, ...hook],
       folder: path.dirname(zone),

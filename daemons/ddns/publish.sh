@@ -11,10 +11,10 @@ shift
 running=$spool/running
 taken=$spool/taken
 
-# One line a record (name and type): from the first line's "from" to the last line's "to".
+# Of two files one line a record (name and type): from the first line's "from" to the last line's "to".
 merge() {
     awk -F ',"from":|,"to":' '
-        {
+        /"name":.*,"from":.*,"to":/ {
             match($1, /"name":/)
             key = substr($1, RSTART)
             if (!(key in from)) { order[++count] = key; from[key] = $2 }
@@ -26,14 +26,15 @@ merge() {
                 key = order[i]
                 print head[key] ",\"from\":" from[key] ",\"to\":" to[key]
             }
-        }'
+        }' "$@"
 }
 
 # What an earlier run did not get done comes first.
 take() {
     [ -e "$taken" ] || return 0
     if [ -e "$running" ]; then
-        cat "$running" "$taken" | merge > "$spool/merged"
+        merge "$running" "$taken" > "$spool/merged"
+        sync "$spool/merged"
         mv "$spool/merged" "$running"
         rm "$taken"
     else

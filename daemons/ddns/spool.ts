@@ -49,15 +49,22 @@ function lineOf({ keyId, name, type, from, to }: Change): string {
   return `${JSON.stringify({ keyId, name, type, from, to })}\n`;
 }
 
+/** What is no change of ours (a torn file of another program) says nothing that could be told. */
 function readLines(file: string): Change[] {
   try {
-    return readFileSync(file, 'utf8')
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Change);
+    return readFileSync(file, 'utf8').split('\n').flatMap(changeOf);
   } catch (error) {
     // Taken by publish.sh a moment ago.
     if (errnoOf(error) === 'ENOENT') return [];
     throw error;
+  }
+}
+
+function changeOf(line: string): Change[] {
+  try {
+    const change = JSON.parse(line) as Change | null;
+    return typeof change?.name === 'string' && typeof change.to === 'string' ? [change] : [];
+  } catch {
+    return [];
   }
 }

@@ -123,7 +123,10 @@ test('setup writes its drop-ins below --root, keeps the hook, and says which rig
     new RegExp(`^\\[Service\\]\nReadWritePaths=${folder}$`, 'm'),
   );
   const publishing = (): string => written('systemd/system/lares-ddns-publish.service.d/50-zone.conf');
-  const program = 'ExecStart=/usr/lib/lares/ddns-publish /var/lib/lares/ddns/publish';
+  const [, program = ''] =
+    /^(ExecStart=\/.*\/(?:ddns-publish|publish\.sh) \/var\/lib\/lares\/ddns\/publish)/m.exec(publishing()) ?? [];
+  const made = statSync(path.join(folder, 'root/etc/systemd/system/lares-ddns-publish.service.d'));
+  assert.equal(made.mode & 0o777, 0o755);
   assert.deepEqual(publishing().split('\n').slice(1), [
     '[Service]',
     `WorkingDirectory=${folder}`,
@@ -133,13 +136,15 @@ test('setup writes its drop-ins below --root, keeps the hook, and says which rig
     program,
     '',
   ]);
-  const hook = '/bin/sh -c "echo $1; pwd" 100%';
+  const hook = '/bin/sh -c "echo $1; pwd" "" 100%';
   await lares([...args, '--hook', hook]);
-  const words = `${program} /bin/sh -c "echo $$1; pwd" 100%%\n`;
+  const words = `${program} /bin/sh -c "echo $$1; pwd" "" 100%%\n`;
   assert.ok(publishing().endsWith(words), publishing());
   assert.ok(written('lares/ddns.conf.d/50-zone.conf').endsWith(`\nHook=${hook}\n`));
   await lares(args);
   assert.ok(publishing().endsWith(words), 'a second setup does not forget it');
+  const smuggled = await lares([...args, '--hook', '/bin/true\nUser=root']);
+  assert.match(smuggled.err, /control character/);
   const bad = await lares([...args, '--hook', 'tinydns-data']);
   assert.notEqual(bad.code, 0);
   assert.match(bad.err, /'tinydns-data' cannot be a hook: .*absolute path/);

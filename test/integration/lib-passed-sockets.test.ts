@@ -89,6 +89,14 @@ test('idle, it leaves, and what comes later waits in the socket for the next pro
   await second.record(/^received waiting, said hello$/);
 });
 
+test('what waits in the socket counts before an idle time that the start has used up', async (t) => {
+  const { port, start } = await setup(t, `${good}IdleExit=1s\nSlowStart=2s\n`);
+  await send(port, Buffer.from('waiting'));
+  const daemon = start();
+  await daemon.record(/^received waiting, said hello$/);
+  assert.equal(await daemon.end(), 0);
+});
+
 test('with something to do it stays', async (t) => {
   const { control, port, start } = await setup(t, `${good}IdleExit=1s\n`);
   const daemon = start();
@@ -131,6 +139,10 @@ test('the control socket answers or hangs up, whatever it is sent', async (t) =>
   ] as const)
     assert.deepEqual(await talk(control, sent, 1), [error]);
   assert.deepEqual(await talk(control, Buffer.alloc(200_000, 0x20), 1), [], 'too long: it hangs up');
+  assert.ok(
+    (await talk(control, status.repeat(1_000), 1_000)).length < 1_000,
+    'too many at once: it hangs up',
+  );
   assert.equal((await ask(control, 'Status'))['greeting'], 'hello');
   await assert.rejects(ask(control, 'Nonsense'), (error) => {
     assert.ok(error instanceof LaresError && error.code === 'E_CONTROL');

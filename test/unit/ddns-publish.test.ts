@@ -107,6 +107,19 @@ test('a name with quotes, commas and braces comes through a merge as it is', (t)
   assert.deepEqual(heard(), [change('1.1.1.1', '3.3.3.3', name)]);
 });
 
+test('a torn file in the spool stops nobody', (t) => {
+  const { spool, publish, heard } = setup(t);
+  mkdirSync(spool.folder);
+  writeFileSync(path.join(spool.folder, 'running'), Buffer.alloc(300));
+  writeFileSync(path.join(spool.folder, 'changes'), '{"keyId":"k","na');
+  assert.equal(spool.size, 0);
+  spool.add([change('1.1.1.1', '2.2.2.2')]);
+  assert.equal(spool.size, 1);
+  assert.equal(publish('tail -n 1 > "$1"'), 0);
+  assert.deepEqual(heard(), [change('1.1.1.1', '2.2.2.2')]);
+  assert.equal(publish(hear), 0);
+});
+
 test('without changes the hook runs on nothing, and without a hook it says what to do', (t) => {
   const { spool, publish, heard } = setup(t);
   assert.equal(publish(hear), 0);

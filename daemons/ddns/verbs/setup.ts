@@ -2,7 +2,7 @@
 // the hole in the sandbox for its folder, what the publishing unit runs) and asks the kernel whether the daemon's user
 // has the rights. It changes no owner and no mode: those are the admin's, so it prints the commands.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { writeFileAtomic } from '../../../lib/atomic.ts';
@@ -11,6 +11,7 @@ import { configFiles, loadConfig } from '../../../lib/config.ts';
 import { explain, LaresError } from '../../../lib/errors.ts';
 import { config } from '../config.ts';
 import { readZone } from '../readzone.ts';
+import { publishProgram } from '../spool.ts';
 
 interface SetupOptions {
   user: string;
@@ -53,6 +54,11 @@ export function planFor(
   { user, root, hook }: Pick<SetupOptions, 'user' | 'root' | 'hook'>,
 ): Plan {
   const zone = path.resolve(given);
+  if (/\p{Cc}/u.test(zone + (hook ?? '')))
+    throw new LaresError(
+      'E_DDNS_SETUP',
+      'a newline or another control character cannot stand in a unit file',
+    );
   const { target } = readZone(zone);
   const folder = path.dirname(target);
   const own = path.join(root, 'etc/lares/ddns.conf.d/50-zone.conf');
@@ -72,8 +78,22 @@ export function planFor(
       unit('lares-ddns.service', [`ReadWritePaths=${unitWord(folder)}`]),
       unit('lares-ddns-publish.service', publishing(zone, folder, argv)),
     ],
-    missing: missingRights(target, folder, user),
+    missing: [...missingRights(target, folder, user), ...(root === '/' ? hidden(folder) : [])],
   };
+}
+
+// ProtectHome= and PrivateTmp= of the units.
+function hidden(folder: string): Plan['missing'] {
+  const place = ['/home', '/root', '/run/user', '/tmp', '/var/tmp'].find((one) =>
+    `${folder}/`.startsWith(`${one}/`),
+  );
+  if (place === undefined) return [];
+  return [
+    {
+      text: `the sandbox of the units shows them nothing of ${place}`,
+      command: `mv ${quote(folder)} /srv/`,
+    },
+  ];
 }
 
 /** @throws LaresError E_DDNS_SETUP */
@@ -88,7 +108,7 @@ function hookOf(text: string): string[] | undefined {
 /** The hook runs beside the name that the zone is known by, which may be a link to another folder. */
 function publishing(zone: string, folder: string, hook: string[]): string[] {
   const beside = path.dirname(zone);
-  const command = ['/usr/lib/lares/ddns-publish', '/var/lib/lares/ddns/publish', ...hook].map(commandWord);
+  const command = [publishProgram, '/var/lib/lares/ddns/publish', ...hook].map(commandWord);
   return [
     `WorkingDirectory=${beside.replaceAll('%', '%%')}`,
     `ReadWritePaths=${[...new Set([beside, folder])].map(unitWord).join(' ')}`,
@@ -153,13 +173,20 @@ function mayWrite(folder: string, { uid, gid }: Ids): boolean {
 
 function write({ file, text }: Plan['files'][number]): void {
   try {
-    mkdirSync(path.dirname(file), { recursive: true });
+    makeFolder(path.dirname(file));
     writeFileAtomic(file, text, 0o644);
   } catch (cause) {
     throw new LaresError('E_DDNS_SETUP', `cannot write ${file}: ${explain(cause)}; run it as root`, {
       cause,
     });
   }
+}
+
+/** For everybody to read, whatever the umask. */
+function makeFolder(folder: string): void {
+  const first = mkdirSync(folder, { recursive: true });
+  if (first === undefined) return;
+  for (let made = folder; made.length >= first.length; made = path.dirname(made)) chmodSync(made, 0o755);
 }
 
 function render({ zone, files, missing }: Plan, { dryRun }: SetupOptions): string {
@@ -178,7 +205,7 @@ function render({ zone, files, missing }: Plan, { dryRun }: SetupOptions): strin
 /** A word as a unit file takes it: % doubled, quoted where it has blanks. */
 function unitWord(word: string): string {
   const escaped = word.replaceAll('%', '%%');
-  return /[\s"'\\;]/.test(escaped) ? `"${escaped.replaceAll(/["\\]/g, '\\$&')}"` : escaped;
+  return word === '' || /[\s"'\\;]/.test(escaped) ? `"${escaped.replaceAll(/["\\]/g, '\\$&')}"` : escaped;
 }
 
 /** The same in a command, where systemd would put in variables. */
