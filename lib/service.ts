@@ -174,7 +174,8 @@ export class Service<T extends Table> {
   async #open(): Promise<string[]> {
     const { passed, endpoints, log } = this.#around;
     const places: string[] = [];
-    for (const one of passed) {
+    // The service manager gives them in an order of its own.
+    for (const one of passed.toSorted((a, b) => this.#rank(a) - this.#rank(b))) {
       if (one.name === this.#spec.listen.name) places.push(this.#take(await adoptUdp(one, this.#receive)));
       else if (one.name === controlName) {
         this.#closers.push(await serveControl(adoptControl(one), this.#methods(), this.#heard));
@@ -192,6 +193,10 @@ export class Service<T extends Table> {
     for (const endpoint of endpoints.map(parseEndpoint))
       places.push(this.#take(await bindUdp(endpoint, this.#receive)));
     return places;
+  }
+
+  #rank({ name }: Inherited): number {
+    return [this.#spec.listen.name, controlName].indexOf(name);
   }
 
   #take(socket: Socket): string {

@@ -124,7 +124,8 @@ test('setup writes its drop-ins below --root, keeps the hook, and says which rig
   );
   const publishing = (): string => written('systemd/system/lares-ddns-publish.service.d/50-zone.conf');
   const [, program = ''] =
-    /^(ExecStart=\/.*\/(?:ddns-publish|publish\.sh) \/var\/lib\/lares\/ddns\/publish)/m.exec(publishing()) ?? [];
+    /^(ExecStart=\/.*\/(?:ddns-publish|publish\.sh) \/var\/lib\/lares\/ddns\/publish)/m.exec(publishing()) ??
+    [];
   const made = statSync(path.join(folder, 'root/etc/systemd/system/lares-ddns-publish.service.d'));
   assert.equal(made.mode & 0o777, 0o755);
   assert.deepEqual(publishing().split('\n').slice(1), [
