@@ -104,7 +104,7 @@ function advice(error: Error): string {
       return 'that needs root or membership in the group lares';
     case 'ENOENT':
     case 'ECONNREFUSED':
-      return 'nobody listens there; is its socket unit started?';
+      return 'nobody listens there; is its socket unit started? (systemctl list-sockets)';
     default:
       return error.message;
   }

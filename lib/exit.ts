@@ -25,7 +25,8 @@ export function rootErrno(error: unknown): string {
 
 /** Whether the world has caused it, not a mistake in here. */
 export function isWorldly(error: unknown): boolean {
-  return error instanceof LaresError || errnoOf(error) !== '';
+  // Node's own ERR_* say that it was called wrongly.
+  return error instanceof LaresError || /^(E[A-Z0-9]+|SQLITE_\w+)$/.test(errnoOf(error));
 }
 
 /** For the record that says why the process ends: a bug with its stack. */

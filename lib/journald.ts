@@ -9,6 +9,9 @@ const journalSocket = '/run/systemd/journal/socket';
 const valueBytes = 16_384;
 const queueRecords = 512;
 const retryMs = 250;
+// The last words of a process, among them why it ends, are worth a short wait.
+const lastWordsMs = 200;
+const pauseMs = 10;
 
 /** Whether standard error is the journal's stream (JOURNAL_STREAM of systemd.exec(5)), so that fields can be sent. */
 export function isJournal(stream: string | undefined, { dev, ino }: { dev: number; ino: number }): boolean {
@@ -31,6 +34,13 @@ export function openJournal(
     clearTimeout(timer);
     timer = queue.length > 0 || lost > 0 ? setTimeout(flush, retryMs).unref() : undefined;
   };
+  process.once('exit', () => {
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    for (let waited = 0; queue.length + lost > 0 && waited < lastWordsMs; waited += pauseMs) {
+      flush();
+      if (queue.length > 0) Atomics.wait(pause, 0, 0, pauseMs);
+    }
+  });
   return (record) => {
     if (queue.length < queueRecords) queue.push(record);
     else lost += 1;

@@ -33,7 +33,7 @@ export class Keeper {
   readonly #publish: Duty;
   #config: Config;
   #file: ZoneFile;
-  /** Left by an earlier run: whether they came to the spool is unknown. */
+  /** Left by an earlier run or a failed rewrite: whether they came to the zone and the spool is unknown. */
   #resumed: Update[];
   /** In the zone, and not in the spool because its disk would not have them. */
   #unspooled: Change[] = [];
@@ -180,6 +180,8 @@ export class Keeper {
       rewritten = await this.#file.apply((current) => rewrite(current, updates, stamping));
     } catch (error) {
       if (!(error instanceof LaresError)) throw error;
+      // It may be in place all the same; the hook hears of it with the next success.
+      this.#resumed = updates;
       trouble.enter(messages.zoneUnwritable, `${error.message}; ${plural(updates.length, 'update')} waiting`);
       return false;
     }

@@ -120,7 +120,7 @@ test('setup writes its drop-ins below --root, keeps the hook, and says which rig
   assert.match(written('lares/ddns.conf.d/50-zone.conf'), new RegExp(`^\\[Receiver\\]\nZone=${zone}$`, 'm'));
   assert.match(
     written('systemd/system/lares-ddns.service.d/50-zone.conf'),
-    new RegExp(`^\\[Service\\]\nReadWritePaths=${folder}$`, 'm'),
+    new RegExp(`^\\[Service\\]\nReadWritePaths=${folder}\n$`, 'm'),
   );
   const publishing = (): string => written('systemd/system/lares-ddns-publish.service.d/50-zone.conf');
   const [, program = ''] =
@@ -129,9 +129,11 @@ test('setup writes its drop-ins below --root, keeps the hook, and says which rig
   const made = statSync(path.join(folder, 'root/etc/systemd/system/lares-ddns-publish.service.d'));
   assert.equal(made.mode & 0o777, 0o755);
   assert.deepEqual(publishing().split('\n').slice(1), [
+    '[Unit]',
+    `RequiresMountsFor=${folder}`,
     '[Service]',
-    `WorkingDirectory=${folder}`,
     `ReadWritePaths=${folder}`,
+    `WorkingDirectory=${folder}`,
     `Environment="LARES_ZONE=${zone}"`,
     'ExecStart=',
     program,

@@ -151,6 +151,6 @@ test('the control socket answers or hangs up, whatever it is sent', async (t) =>
   });
   await assert.rejects(
     ask(`${control}.absent`, 'Status'),
-    /nobody listens there; is its socket unit started\?/,
+    /nobody listens there; is its socket unit started\? /,
   );
 });

@@ -54,10 +54,10 @@ export function planFor(
   { user, root, hook }: Pick<SetupOptions, 'user' | 'root' | 'hook'>,
 ): Plan {
   const zone = path.resolve(given);
-  if (/\p{Cc}/u.test(zone + (hook ?? '')))
+  if (/\p{Cc}/u.test(zone + (hook ?? '')) || zone.includes('\\/'))
     throw new LaresError(
       'E_DDNS_SETUP',
-      'a newline or another control character cannot stand in a unit file',
+      'a control character, or a folder that ends in a backslash, cannot stand in a unit file',
     );
   const { target } = readZone(zone);
   const folder = path.dirname(target);
@@ -68,15 +68,22 @@ export function planFor(
     file,
     text: ['# Written by lares ddns setup.', ...lines, ''].join('\n'),
   });
+  const folders = [...new Set([path.dirname(zone), folder])].map(unitWord).join(' ');
   const unit = (name: string, lines: string[]): Plan['files'][number] =>
-    dropIn(path.join(root, `etc/systemd/system/${name}.d/50-zone.conf`), ['[Service]', ...lines]);
+    dropIn(path.join(root, `etc/systemd/system/${name}.d/50-zone.conf`), [
+      '[Unit]',
+      `RequiresMountsFor=${folders}`,
+      '[Service]',
+      `ReadWritePaths=${folders}`,
+      ...lines,
+    ]);
   return {
     zone,
     folder,
     files: [
       dropIn(own, ['[Receiver]', `Zone=${zone}`, ...(setHere === '' ? [] : [`Hook=${setHere}`])]),
-      unit('lares-ddns.service', [`ReadWritePaths=${unitWord(folder)}`]),
-      unit('lares-ddns-publish.service', publishing(zone, folder, argv)),
+      unit('lares-ddns.service', []),
+      unit('lares-ddns-publish.service', publishing(zone, argv)),
     ],
     missing: [...missingRights(target, folder, user), ...(root === '/' ? hidden(folder) : [])],
   };
@@ -106,12 +113,11 @@ function hookOf(text: string): string[] | undefined {
 }
 
 /** The hook runs beside the name that the zone is known by, which may be a link to another folder. */
-function publishing(zone: string, folder: string, hook: string[]): string[] {
+function publishing(zone: string, hook: string[]): string[] {
   const beside = path.dirname(zone);
   const command = [publishProgram, '/var/lib/lares/ddns/publish', ...hook].map(commandWord);
   return [
     `WorkingDirectory=${beside.replaceAll('%', '%%')}`,
-    `ReadWritePaths=${[...new Set([beside, folder])].map(unitWord).join(' ')}`,
     `Environment=${unitWord(`LARES_ZONE=${zone}`)}`,
     'ExecStart=',
     `ExecStart=${command.join(' ')}`,
