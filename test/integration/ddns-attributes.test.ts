@@ -195,3 +195,31 @@ test('an edit that was displaced is kept beside the zone if the merge is killed'
   assert.ok(readFileSync(bench.zone, 'latin1').includes(':127.0.0.5:'));
   assert.deepEqual(temporaries(bench), []);
 });
+
+test('a rewrite that fails after the exchange is in place, and the hook hears of it all the same', {
+  skip: lacksTracing(),
+}, async (t) => {
+  const client = new Client();
+  const bench = receiverOn(t, zoneOf(client), 'Hook=/bin/sh -c "cat >>heard"\n');
+  const folder = path.dirname(bench.zone);
+  const options = [
+    '-D',
+    '-f',
+    '-qq',
+    '-e',
+    'signal=none',
+    '-o',
+    path.join(bench.folder, 'trace'),
+    '-P',
+    folder,
+  ];
+  const daemon = bench.start({
+    wrapper: [program('strace'), ...options, '-e', 'inject=fsync:error=EIO:when=1'],
+    env: { UV_THREADPOOL_SIZE: '1' },
+  });
+  await send(await daemon.ready(), client.packet(), '127.0.0.5');
+  await daemon.record(/EIO.*1 update waiting/);
+  await daemon.record(/^published 1 change/);
+  assert.match(readFileSync(path.join(folder, 'heard'), 'utf8'), /"to":"127\.0\.0\.5"\}\n$/);
+  assert.equal(await daemon.stop(), 0);
+});
