@@ -49,6 +49,12 @@ test('a daemon that is starting is awake', () => {
   assert.equal(rowOf('x', [unit('x.service', { active: 'activating' })], undefined).state, 'awake');
 });
 
+test('a service that fails and is started again and again has failed', () => {
+  const failing = unit('x.service', { active: 'activating', sub: 'auto-restart', result: 'exit-code' });
+  const { state, status: said } = rowOf('x', [failing], undefined);
+  assert.deepEqual([state, said], ['failed', 'x.service failed (exit-code)']);
+});
+
 test('with its socket open and no process it is asleep, and an old status is not its status', () => {
   const { state, status: said } = rowOf('x', [listening, unit('x.service', { status: 'old' })], undefined);
   assert.deepEqual([state, said], ['asleep', '']);

@@ -15,7 +15,8 @@ const isService = ({ name }: UnitFacts): boolean => name.endsWith('.service');
 const isLoaded = ({ load }: UnitFacts): boolean => load !== 'not-found';
 const isUp = ({ active }: UnitFacts): boolean =>
   active !== 'inactive' && active !== 'failed' && active !== '';
-const hasFailed = ({ active }: UnitFacts): boolean => active === 'failed';
+// Between two tries it is about to start, as far as systemd is concerned.
+const hasFailed = ({ active, sub }: UnitFacts): boolean => active === 'failed' || sub === 'auto-restart';
 
 export function rowOf(noun: string, units: UnitFacts[], last: JournalRecord | undefined): Row {
   return { name: noun, state: stateOf(units), last: last ?? null, status: statusOf(units) };
