@@ -53,7 +53,7 @@ dist/.packaged: dist/.stamp $(addon) scripts/licences.ts
 $(addon): $(installed) scripts/addon.ts
 	@$(runtime) scripts/addon.ts
 
-bench: build                   ## the figures of the specs, beside their peers
+bench: deb                     ## the figures of the specs, beside their peers
 	@sh scripts/test-packages.sh bench
 	@$(runtime) test/bench/main.ts
 

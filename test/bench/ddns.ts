@@ -16,8 +16,10 @@ import { launch, type Running, start, writeZone } from './receiver.ts';
 export interface Figure {
   name: string;
   value: number;
-  unit: 'µs' | 'ms' | 'MiB';
+  unit: 'µs' | 'ms' | 'MiB' | 'of 10';
   note: string;
+  /** Where one measurement gives several figures, each has its own. */
+  bound?: number;
 }
 
 const floodMs = 4_000;

@@ -11,12 +11,13 @@ import {
   replayed,
   Skip,
 } from './ddns.ts';
+import { installed } from './installed.ts';
 import { measureBind } from './peers/bind.ts';
 import { measureKnot } from './peers/knot.ts';
 import type { PeerResult } from './peers/updates.ts';
 
 interface Row {
-  measure: (t: Owned) => Promise<Figure>;
+  measure: (t: Owned) => Promise<Figure | Figure[]>;
   /** From the specification; a row without one is there to be known. */
   bound?: number;
   /** RFC 2136 servers do the same: one durable change of an address. */
@@ -32,6 +33,7 @@ const rows: Row[] = [
   { measure: groupedChange, bound: 1_000, hasPeers: true },
   { measure: (t) => answerTime(t, false), bound: 100 },
   { measure: (t) => answerTime(t, true), bound: 250 },
+  { measure: installed },
 ];
 
 /** What a measurement leaves behind is undone after it, newest first. */
@@ -52,13 +54,14 @@ const say = (text: string): void => void process.stderr.write(text);
 
 say('peers …\n');
 const peers = [await measureBind(), await measureKnot()];
-const results: { figure: Figure; row: Row }[] = [];
+const results: { figure: Figure; row: Row; bound: number | undefined }[] = [];
 for (const row of rows) {
   const owned = new Owned();
   try {
-    const figure = await row.measure(owned);
-    say(`${figure.name} …\n`);
-    results.push({ figure, row });
+    for (const figure of [await row.measure(owned)].flat()) {
+      say(`${figure.name} …\n`);
+      results.push({ figure, row, bound: figure.bound ?? row.bound });
+    }
   } catch (error) {
     if (!(error instanceof Skip)) throw error;
     say(`left out: ${error.message}\n`);
@@ -68,14 +71,14 @@ for (const row of rows) {
 }
 
 if (json) {
-  const figures = results.map(({ figure, row }) => ({ ...figure, bound: row.bound ?? null }));
+  const figures = results.map(({ figure, bound }) => ({ ...figure, bound: bound ?? null }));
   process.stdout.write(`${JSON.stringify({ figures, peers })}\n`);
 } else {
   const paint = paintFor(process.stdout);
-  const cells = results.map(({ figure: { name, value, unit, note }, row }) => [
+  const cells = results.map(({ figure: { name, value, unit, note }, row, bound }) => [
     name,
     `${value.toFixed(value < 100 ? 1 : 0)} ${unit}`,
-    row.bound === undefined ? '' : paint(value <= row.bound ? 'green' : 'red', `${row.bound} ${unit}`),
+    bound === undefined ? '' : paint(value <= bound ? 'green' : 'red', `${bound} ${unit}`),
     ...peers.map((peer) => (row.hasPeers === true ? besides(peer, value) : '')),
     note,
   ]);
