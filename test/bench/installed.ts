@@ -119,10 +119,9 @@ async function memory(machine: Machine): Promise<Figure> {
   const inside = await machine.show(service, 'MainPID');
   const rollup = readFileSync(machine.path(`/proc/${inside}/smaps_rollup`), 'utf8');
   const kibi = (field: string): number => Number(new RegExp(`^${field}: +(\\d+) kB$`, 'm').exec(rollup)?.[1]);
-  const dirty = kibi('Private_Dirty');
   const shown = (amount: number): string => (amount / 1_024).toFixed(1);
-  const parts = `${shown(dirty)} of it dirty; PSS ${shown(kibi('Pss'))}, RSS ${shown(kibi('Rss'))} MiB`;
-  const value = (kibi('Private_Clean') + dirty) / 1_024;
+  const parts = `${shown(kibi('Anonymous'))} of it anonymous; PSS ${shown(kibi('Pss'))}, RSS ${shown(kibi('Rss'))} MiB`;
+  const value = (kibi('Private_Clean') + kibi('Private_Dirty')) / 1_024;
   return { name: 'memory of the receiver, awake', value, unit: 'MiB', note: `private, ${parts}` };
 }
 
