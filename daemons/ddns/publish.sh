@@ -47,9 +47,11 @@ if [ $# -eq 0 ]; then
     exit 6
 fi
 take
-if [ -e "$spool/changes" ]; then
+if [ -e "$running" ] && [ -e "$spool/changes" ]; then
     mv "$spool/changes" "$taken"
     take
+elif [ -e "$spool/changes" ]; then
+    mv "$spool/changes" "$running"
 fi
 # Without changes it was started by hand, for a zone that was edited.
 if [ -e "$running" ]; then
