@@ -14,8 +14,9 @@ sources = $(shell find daemons lib scripts -name '*.ts') $(wildcard docs/man/*.m
 run: build                     ## the suite in this terminal, on scratch state below var/
 	@exec dist/bin/lares up --state var
 
-check: check-fast build        ## everything this machine can test
+check: check-fast              ## everything this machine can test
 	@sh scripts/test-packages.sh
+	@$(MAKE) --no-print-directory build
 	@$(MAKE) --no-print-directory deb || echo 'tests of what is installed are skipped'
 	@$(runtime) scripts/test.ts integration
 	@$(runtime) scripts/test.ts system

@@ -114,7 +114,8 @@ test('setup writes its drop-ins below --root, keeps the hook, and says which rig
   const args = ['ddns', 'setup', '--user', me, '--root', path.join(folder, 'root'), zone];
   const dry = await lares([...args, '--dry-run']);
   assert.match(dry.out, /would write/);
-  const { code, out } = await lares(args);
+  const umask = process.umask(0o077);
+  const { code, out } = await lares(args).finally(() => process.umask(umask));
   assert.equal(code, 0, out);
   const written = (file: string): string => readFileSync(path.join(folder, 'root/etc', file), 'utf8');
   assert.match(written('lares/ddns.conf.d/50-zone.conf'), new RegExp(`^\\[Receiver\\]\nZone=${zone}$`, 'm'));
