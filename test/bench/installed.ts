@@ -13,8 +13,10 @@ import {
   hook,
   lacksPackage,
   machineWithPackage,
+  name,
   port,
   serve,
+  service,
   zone,
 } from '../support/ddns-machine.ts';
 import type { Machine } from '../support/machine.ts';
@@ -23,8 +25,6 @@ import type { Question } from './asker.ts';
 import { type Figure, Skip } from './ddns.ts';
 import { findProgram } from './peers/process.ts';
 
-const service = 'lares-ddns.service';
-const name = 'laptop.example.net';
 const server = '127.53.0.1';
 const runs = 11;
 /** Beyond the pace of one rewrite a second, and long enough for the machine to come to rest. */

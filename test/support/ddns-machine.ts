@@ -14,6 +14,11 @@ export const deb = path.join(dist, `lares_${version}_${architecture}.deb`);
 export const port = 5533;
 export const zone = '/srv/dns/data';
 export const hook = '/usr/sbin/tinydns-data';
+export const service = 'lares-ddns.service';
+export const socket = 'lares-ddns.socket';
+export const publish = 'lares-ddns-publish.service';
+/** The name that most tests update. */
+export const name = 'laptop.example.net';
 
 /** Why these tests cannot run here, in one line. */
 export async function lacksPackage(): Promise<string | false> {
@@ -65,4 +70,9 @@ export async function answerFor(machine: Machine, name: string): Promise<string 
 export async function update(machine: Machine, client: Client, name: string, from: string): Promise<void> {
   await machine.send(port, [{ bytes: client.packet(), from }]);
   await machine.until(`${from} for ${name}`, async () => (await answerFor(machine, name)) === from);
+}
+
+/** What the receiver says of itself, as `systemctl status` shows it. */
+export function statusText(machine: Machine): Promise<string> {
+  return machine.show(service, 'StatusText');
 }

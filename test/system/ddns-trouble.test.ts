@@ -10,23 +10,19 @@ import {
   hook,
   lacksPackage,
   machineWithPackage,
+  name,
   port,
+  publish,
   serve,
+  service,
+  socket,
+  statusText,
   update,
   zone,
 } from '../support/ddns-machine.ts';
-import type { Machine } from '../support/machine.ts';
 
 const skip = await lacksPackage();
-const [service, socket, publish] = [
-  'lares-ddns.service',
-  'lares-ddns.socket',
-  'lares-ddns-publish.service',
-] as const;
-const name = 'laptop.example.net';
 const state = '/var/lib/lares/ddns';
-
-const statusText = (machine: Machine): Promise<string> => machine.show(service, 'StatusText');
 
 test('what an admin has to mend', { skip }, async (t) => {
   const machine = await machineWithPackage(t);

@@ -9,25 +9,23 @@ import {
   blockOf,
   lacksPackage,
   machineWithPackage,
+  name,
   port,
+  publish,
   serve,
+  service,
+  socket,
+  statusText,
   update,
   zone,
 } from '../support/ddns-machine.ts';
 import type { Machine } from '../support/machine.ts';
 
 const skip = await lacksPackage();
-const [service, socket, publish] = [
-  'lares-ddns.service',
-  'lares-ddns.socket',
-  'lares-ddns-publish.service',
-] as const;
-const name = 'laptop.example.net';
 const junk = Buffer.from('no packet of ours');
 
 const messages = async (machine: Machine, ...match: string[]): Promise<string[]> =>
   (await machine.journal({ unit: service, match })).map(({ MESSAGE = '' }) => MESSAGE);
-const statusText = (machine: Machine): Promise<string> => machine.show(service, 'StatusText');
 const mainPid = (machine: Machine): Promise<string> => machine.show(service, 'MainPID');
 
 async function socketLives(machine: Machine): Promise<void> {
@@ -132,10 +130,6 @@ test('the receiver at work', { skip }, async (t) => {
     assert.deepEqual([SYSLOG_IDENTIFIER, _TRANSPORT], ['lares-ddns', 'journal']);
     const explained = await machine.must('journalctl', '-x', '-t', 'lares-ddns', `MESSAGE_ID=${MESSAGE_ID}`);
     assert.match(explained, /Documentation: man:lares-ddns\.service\(8\)/);
-  });
-
-  await t.test('lines that Node itself might print are in the journal under the same name', async () => {
-    assert.deepEqual(await machine.journal({ unit: service, match: ['SYSLOG_IDENTIFIER=node'] }), []);
   });
 
   await t.test('restarts lose no datagram', async () => {

@@ -9,16 +9,17 @@ import {
   deb,
   lacksPackage,
   machineWithPackage,
+  name,
   port,
   serve,
+  service,
+  socket,
   update,
   zone,
 } from '../support/ddns-machine.ts';
 import type { Machine } from '../support/machine.ts';
 
 const skip = await lacksPackage();
-const [service, socket] = ['lares-ddns.service', 'lares-ddns.socket'] as const;
-const name = 'laptop.example.net';
 const ourUnits = (machine: Machine): Promise<string> =>
   machine.must('systemctl', 'list-units', '--all', '--plain', '--no-legend', 'lares*');
 

@@ -2,7 +2,7 @@
 // the hole in the sandbox for its folder, what the publishing unit runs) and asks the kernel whether the daemon's user
 // has the rights. It changes no owner and no mode: those are the admin's, so it prints the commands.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { writeFileAtomic } from '../../../lib/atomic.ts';
@@ -62,8 +62,10 @@ export function planFor(
   const { target } = readZone(zone);
   const folder = path.dirname(target);
   const own = path.join(root, 'etc/lares/ddns.conf.d/50-zone.conf');
-  const setHere = hook ?? (existsSync(own) ? loadConfig(config, [own]).texts.hook : '');
-  const argv = hookOf(setHere) ?? loadConfig(config, configFiles('ddns')).values.hook;
+  const setHere = hook ?? loadConfig(config, [own]).texts.hook;
+  // What is set elsewhere may outrank what was set here; of another root only the latter is known.
+  const inForce = loadConfig(config, root === '/' ? configFiles('ddns') : [own]).values.hook;
+  const argv = hook === undefined ? inForce : hookOf(hook);
   const dropIn = (file: string, lines: string[]): Plan['files'][number] => ({
     file,
     text: ['# Written by lares ddns setup.', ...lines, ''].join('\n'),
@@ -85,7 +87,10 @@ export function planFor(
       unit('lares-ddns.service', []),
       unit('lares-ddns-publish.service', publishing(zone, argv)),
     ],
-    missing: [...missingRights(target, folder, user), ...(root === '/' ? hidden(folder) : [])],
+    missing: [
+      ...missingRights(target, folder, user),
+      ...(root === '/' ? [path.dirname(zone), folder].flatMap(hidden).slice(0, 1) : []),
+    ],
   };
 }
 
@@ -104,9 +109,9 @@ function hidden(folder: string): Plan['missing'] {
 }
 
 /** @throws LaresError E_DDNS_SETUP */
-function hookOf(text: string): string[] | undefined {
+function hookOf(text: string): string[] {
   try {
-    return text === '' ? undefined : config.hook.parse(text);
+    return config.hook.parse(text);
   } catch (cause) {
     throw new LaresError('E_DDNS_SETUP', `'${text}' cannot be a hook: ${explain(cause)}`, { cause });
   }
