@@ -24,6 +24,8 @@ export interface Finding {
 export interface Demo {
   flags: string[];
   hints: string[];
+  /** Why it cannot run here, or not as this user. */
+  lacking?: string | undefined;
 }
 
 export interface DaemonCommands {
@@ -34,7 +36,7 @@ export interface DaemonCommands {
   /** Adds the daemon's own verbs below `lares NOUN`. */
   register: (program: Command, io: Io) => void;
   /** Looks at what the daemon needs on this machine; `hasUnits`: systemd runs here and knows the daemon's units. */
-  doctor: (hasUnits: boolean) => Finding[];
+  doctor: (hasUnits: boolean) => Finding[] | Promise<Finding[]>;
   /** Prepares scratch state in `folder` (exists, empty or from an earlier run). */
   demo: (folder: string) => Demo;
 }

@@ -8,7 +8,11 @@ import path from 'node:path';
 import { errnoOf, explain } from './errors.ts';
 import { parseIni } from './ini.ts';
 
-/** One key: `parse` throws an Error whose message says what would be right. `fallback` is text, as in the sample. */
+/**
+ * One key. A section `Kind NAME` stands for any number of sections, `[Kind one]`, `[Kind two]`; these are policy: one
+ * with an unknown key or a bad value is left out as a whole. `parse` throws an Error whose message says what would be
+ * right. `fallback` is text, as in the sample.
+ */
 export interface Key<T> {
   section: string;
   key: string;
@@ -19,7 +23,14 @@ export interface Key<T> {
 }
 
 export type Table = Record<string, Key<unknown>>;
-export type Values<T extends Table> = { [K in keyof T]: T[K] extends Key<infer V> ? V : never };
+/** Of a key in sections with names: its value in each of them, in the order of the files. */
+export type Values<T extends Table> = {
+  [K in keyof T]: T[K] extends Key<infer V>
+    ? T[K]['section'] extends `${string} NAME`
+      ? ReadonlyMap<string, V>
+      : V
+    : never;
+};
 
 /** `place` is `file:line`, or the file alone. */
 export interface Problem {
@@ -30,6 +41,8 @@ export interface Problem {
 export interface Loaded<T extends Table> {
   values: Values<T>;
   texts: Record<keyof T, string>;
+  /** Texts of sections with names: `Kind NAME` → name → key's field → text. */
+  named: Map<string, Map<string, Record<string, string>>>;
   problems: Problem[];
   missing: string[];
   files: string[];
@@ -57,58 +70,124 @@ export function configFiles(noun: string, folders = configFolders): string[] {
 /** Reads `files` in order over the defaults. A bad value or unknown key is a problem, and the key's default stands. */
 export function loadConfig<T extends Table>(table: T, files: string[]): Loaded<T> {
   const problems: Problem[] = [];
-  const bySection = new Map<string, [keyof T, Key<unknown>]>();
+  const bySection = new Map<string, [string, Key<unknown>]>();
   for (const [field, key] of Object.entries(table)) bySection.set(`${key.section}.${key.key}`, [field, key]);
   const sections = new Set(Object.values(table).map((key) => key.section));
-  const values: Partial<Record<keyof T, unknown>> = {};
-  const texts: Partial<Record<keyof T, string>> = {};
-  for (const [field, key] of Object.entries(table)) reset(field, key);
+  const values: Record<string, unknown> = {};
+  const texts: Record<string, string> = {};
+  const named: Loaded<T>['named'] = new Map();
+  const disabled = new Set<Record<string, string>>();
+  for (const [field, key] of Object.entries(table)) if (!isNamed(key)) reset(field, key);
 
   for (const file of files) {
     const text = readBounded(file, problems);
-    const { entries, problems: lines } = parseIni(text);
+    const { entries, sections: headers, problems: lines } = parseIni(text);
     for (const { line, message } of lines) problems.push({ place: `${file}:${line}`, message });
-    for (const { section, key: name, value, line } of entries) {
-      const place = `${file}:${line}`;
-      const found = bySection.get(`${section}.${name}`);
+    // One without a key is one with all defaults.
+    for (const header of headers) {
+      const { section, name } = split(header);
+      if (name !== undefined) sectionOf(section, name);
+    }
+    for (const entry of entries) {
+      const place = `${file}:${entry.line}`;
+      const { section, name } = split(entry.section);
+      const own = name === undefined ? undefined : sectionOf(section, name);
+      const found =
+        own === undefined && section.endsWith(' NAME') ? undefined : bySection.get(`${section}.${entry.key}`);
+      const complain = (message: string, instead: string): void => {
+        problems.push({
+          place,
+          message: `${message}${own === undefined ? instead : `; [${entry.section}] is left out`}`,
+        });
+        if (own !== undefined) disabled.add(own);
+      };
       if (found === undefined) {
-        const message = sections.has(section)
-          ? `unknown key ${name}= in [${section}], ignored`
-          : `unknown section [${section}], ${name}= ignored`;
-        problems.push({ place, message });
+        if (sections.has(section)) complain(`unknown key ${entry.key}= in [${entry.section}]`, ', ignored');
+        else complain(`unknown section [${entry.section}]`, `, ${entry.key}= ignored`);
         continue;
       }
       const [field, key] = found;
-      // As in systemd an empty assignment goes back to the default.
-      if (value === '') reset(field, key);
-      else {
-        try {
-          values[field] = key.parse(value);
+      try {
+        // As in systemd an empty assignment goes back to the default.
+        const value = entry.value === '' ? key.fallback : entry.value;
+        const parsed = key.parse(value);
+        if (own !== undefined) own[field] = value;
+        else {
+          values[field] = parsed;
           texts[field] = value;
-        } catch (error) {
-          reset(field, key);
-          problems.push({
-            place,
-            message: `${name}=${value}: ${explain(error)}; using the default, ${name}=${key.fallback}`,
-          });
         }
+      } catch (error) {
+        if (own === undefined) reset(field, key);
+        complain(
+          `${entry.key}=${entry.value}: ${explain(error)}`,
+          `; using the default, ${entry.key}=${key.fallback}`,
+        );
       }
     }
   }
-  const missing = Object.entries(table)
-    .filter(([field, key]) => key.required === true && texts[field] === '')
-    .map(([, key]) => `${key.key}= in [${key.section}]`);
-  return { values: values as Values<T>, texts: texts as Record<keyof T, string>, problems, missing, files };
+  for (const one of named.values()) for (const [name, own] of one) if (disabled.has(own)) one.delete(name);
+  // Without any of them all would be as if nobody had chosen: that is not what was meant.
+  const emptied = [...named].filter(([, one]) => one.size === 0).map(([section]) => section);
+  for (const [field, key] of Object.entries(table)) {
+    if (!isNamed(key)) continue;
+    const all = [...(named.get(key.section) ?? [])];
+    values[field] = new Map(all.map(([name, own]) => [name, key.parse(own[field] ?? key.fallback)]));
+  }
+  const missing = [
+    ...Object.entries(table)
+      .filter(([field, key]) => key.required === true && texts[field] === '')
+      .map(([, key]) => `${key.key}= in [${key.section}]`),
+    ...emptied.map((section) => `a section [${section}] without mistakes`),
+  ];
+  return {
+    values: values as Values<T>,
+    texts: texts as Record<keyof T, string>,
+    named,
+    problems,
+    missing,
+    files,
+  };
 
-  function reset(field: keyof T, key: Key<unknown>): void {
+  /** `Kind NAME` and the name, of a section that has one. */
+  function split(header: string): { section: string; name?: string } {
+    const [, kind = '', name] = /^(\S+) +([\w.-]{1,64})$/.exec(header) ?? [];
+    const section = `${kind} NAME`;
+    return name === undefined || name === 'NAME' || !sections.has(section)
+      ? { section: header }
+      : { section, name };
+  }
+
+  function reset(field: string, key: Key<unknown>): void {
     values[field] = key.parse(key.fallback);
     texts[field] = key.fallback;
   }
+
+  function sectionOf(section: string, name: string): Record<string, string> {
+    const all = named.get(section) ?? new Map<string, Record<string, string>>();
+    named.set(section, all);
+    const own = all.get(name) ?? {};
+    all.set(name, own);
+    return own;
+  }
 }
 
+const isNamed = ({ section }: Key<unknown>): boolean => section.endsWith(' NAME');
+
 /** The effective configuration as a file that `loadConfig` reads back to the same values. */
-export function renderConfig(table: Table, texts: Record<string, string>): string {
-  return render(table, (field, key) => `${key.key}=${texts[field] ?? key.fallback}\n`);
+export function renderConfig(
+  table: Table,
+  texts: Record<string, string>,
+  named: Loaded<Table>['named'] = new Map(),
+): string {
+  const plain = Object.fromEntries(Object.entries(table).filter(([, key]) => !isNamed(key)));
+  const parts = [render(plain, (field, key) => `${key.key}=${texts[field] ?? key.fallback}\n`)];
+  for (const [section, all] of named)
+    for (const [name, own] of all) {
+      const keys = Object.entries(table).filter(([, key]) => key.section === section);
+      const lines = keys.map(([field, key]) => `${key.key}=${own[field] ?? key.fallback}\n`);
+      parts.push(`[${section.replace(/NAME$/, name)}]\n${lines.join('')}`);
+    }
+  return parts.join('\n');
 }
 
 /** The commented sample: every key with its help and its default. */

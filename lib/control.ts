@@ -10,13 +10,16 @@ const connections = 16;
 const requestsWaiting = 16;
 const silenceMs = 10_000;
 
+export type Parameters = Readonly<Record<string, unknown>>;
+
 /** By name; what a method returns is sent as `parameters`. */
-export type Methods = Record<string, () => Promise<object> | object>;
+export type Methods = Record<string, (parameters: Parameters) => Promise<object> | object>;
 
 /**
- * Serves `methods` on a passed listening socket; `heard` is called for every request. Resolves to what closes it.
+ * Serves on a passed listening socket what `methods` gives at the time of each request; `heard` is called for every
+ * one. Resolves to what closes it.
  */
-export function serveControl(fd: number, methods: Methods, heard: () => void): Promise<() => void> {
+export function serveControl(fd: number, methods: () => Methods, heard: () => void): Promise<() => void> {
   const open = new Set<Socket>();
   const server = createServer((socket) => {
     open.add(socket);
@@ -33,7 +36,7 @@ export function serveControl(fd: number, methods: Methods, heard: () => void): P
       if (waiting > requestsWaiting) socket.destroy();
       else
         turn = turn.then(async () => {
-          const reply = `${JSON.stringify(await answer(text, methods))}\0`;
+          const reply = `${JSON.stringify(await answer(text, methods()))}\0`;
           if (!socket.destroyed && !socket.write(reply)) await sent(socket);
           waiting -= 1;
         });
@@ -59,24 +62,24 @@ function sent(socket: Socket): Promise<void> {
 }
 
 async function answer(text: string, methods: Methods): Promise<object> {
-  const method = methodOf(text);
-  if (method === undefined) return { error: 'InvalidRequest', parameters: {} };
+  const request = parse(text);
+  const method = request?.['method'];
+  if (typeof method !== 'string') return { error: 'InvalidRequest', parameters: {} };
   const act = Object.hasOwn(methods, method) ? methods[method] : undefined;
   if (act === undefined) return { error: 'MethodNotFound', parameters: { method } };
   try {
-    return { parameters: await act() };
+    return { parameters: await act(objectOf(request?.['parameters']) ?? {}) };
   } catch (error) {
     return { error: 'Failed', parameters: { message: explain(error) } };
   }
 }
 
-function methodOf(text: string): string | undefined {
-  const request = parse(text);
-  return typeof request?.['method'] === 'string' ? request['method'] : undefined;
-}
-
 /** Asks the daemon behind `socketPath`; it is woken if it sleeps. @throws LaresError E_CONTROL */
-export function ask(socketPath: string, method: string): Promise<Record<string, unknown>> {
+export function ask(
+  socketPath: string,
+  method: string,
+  parameters: Parameters = {},
+): Promise<Record<string, unknown>> {
   return new Promise((resolve, reject) => {
     const fail = (why: string, options?: ErrorOptions): void => {
       socket.destroy();
@@ -88,13 +91,13 @@ export function ask(socketPath: string, method: string): Promise<Record<string, 
     socket.once('close', () => fail('it hung up without an answer'));
     onObjects(socket, replyBytes, (text) => {
       const reply = parse(text);
-      const parameters = reply?.['parameters'];
-      if (typeof parameters !== 'object' || parameters === null) fail('the answer is no JSON object');
-      else if (typeof reply?.['error'] === 'string') fail(`${reply['error']} ${JSON.stringify(parameters)}`);
-      else resolve(parameters as Record<string, unknown>);
+      const answered = objectOf(reply?.['parameters']);
+      if (answered === undefined) fail('the answer is no JSON object');
+      else if (typeof reply?.['error'] === 'string') fail(`${reply['error']} ${JSON.stringify(answered)}`);
+      else resolve(answered);
       socket.destroy();
     });
-    socket.write(`${JSON.stringify({ method, parameters: {} })}\0`);
+    socket.write(`${JSON.stringify({ method, parameters })}\0`);
   });
 }
 
@@ -128,9 +131,12 @@ function onObjects(socket: Socket, mostBytes: number, take: (text: string) => vo
 
 function parse(text: string): Record<string, unknown> | undefined {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+    return objectOf(JSON.parse(text));
   } catch {
     return undefined;
   }
+}
+
+function objectOf(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
 }

@@ -1,6 +1,7 @@
 // runDaemon: what every daemon does the same way, so that a main only declares. This file alone reads the environment,
 // logs for lib, and ends the process; everything below it gets those as arguments. No force-exit timer: a daemon that
 // does not end has a leak to be found.
+import { readFileSync } from 'node:fs';
 import { systemClock } from './clock.ts';
 import { configFiles, type Loaded, loadConfig, renderConfig, type Table } from './config.ts';
 import { explain } from './errors.ts';
@@ -24,14 +25,17 @@ export function runDaemon<T extends Table>(spec: DaemonSpec<T>): void {
   const flags = flagsOf(spec);
   if (flags === undefined) return;
   const load = (): Loaded<T> =>
-    loadConfig(spec.config, flags.conf === undefined ? configFiles(spec.name) : [flags.conf]);
+    loadConfig(
+      spec.config,
+      flags.conf === undefined ? configFiles(spec.configOf ?? spec.name) : [flags.conf],
+    );
   if (flags.action === 'run') void serve(spec, flags, load);
   else answer(spec, flags.action, load);
 }
 
-function flagsOf<T extends Table>({ name, switches = {} }: DaemonSpec<T>): Flags | undefined {
+function flagsOf<T extends Table>({ name, switches = {}, listen }: DaemonSpec<T>): Flags | undefined {
   try {
-    return readFlags(process.argv.slice(2), Object.keys(switches));
+    return readFlags(process.argv.slice(2), Object.keys(switches), listen?.kind === 'udp');
   } catch (error) {
     process.stderr.write(`lares-${name}: ${explain(error)}\nTry --help.\n`);
     process.exitCode = exitCodes.usage;
@@ -51,14 +55,14 @@ function answer<T extends Table>(
         print(`lares-${spec.name} ${version}\n`);
         return;
       case 'help':
-        print(helpFor(spec));
+        print(helpFor({ ...spec, listens: spec.listen?.kind === 'udp' }));
         return;
       case 'check':
         process.exitCode = checkConfig(load(), print);
         return;
       case 'show-config': {
-        const { files, texts } = load();
-        print(files.map((file) => `# ${file}\n`).join('') + renderConfig(spec.config, texts));
+        const { files, texts, named } = load();
+        print(files.map((file) => `# ${file}\n`).join('') + renderConfig(spec.config, texts, named));
       }
     }
   } catch (error) {
@@ -103,11 +107,13 @@ async function serve<T extends Table>(
       clock: systemClock,
       supervisor,
       passed: takeInherited(process.env, process.pid),
-      endpoints: flags.listen.length > 0 ? flags.listen : [spec.listen.fallback],
+      endpoints:
+        flags.listen.length > 0 || spec.listen?.kind !== 'udp' ? flags.listen : [spec.listen.fallback],
       context: () => {
         // Once: a second look would find the folder held by this very process.
         stateFolder ??= openFolder(flags.state ?? stateDirectory() ?? `/var/lib/lares/${spec.name}`);
-        return { stateFolder, log, clock: systemClock, environment: childEnvironment(), switches, fail };
+        const environment = childEnvironment();
+        return { stateFolder, log, clock: systemClock, environment, switches, bootId, fail };
       },
       fail,
     });
@@ -134,6 +140,14 @@ async function serve<T extends Table>(
 
 function stateDirectory(): string | undefined {
   return process.env['STATE_DIRECTORY']?.split(':')[0];
+}
+
+/** From the unit (%b) where the sandbox hides the kernel's file. */
+function bootId(): string {
+  return (
+    process.env['BOOT_ID'] ??
+    readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim().replaceAll('-', '')
+  );
 }
 
 function childEnvironment(): Record<string, string> {

@@ -11,8 +11,11 @@ export interface Flags {
   action: 'run' | 'check' | 'show-config' | 'version' | 'help';
 }
 
-/** `own`: flags of this daemon alone, without a value. @throws Error that says which flag is wrong */
-export function readFlags(args: string[], own: string[] = []): Flags {
+/**
+ * `own`: flags of this daemon alone, without a value; `listens`: whether it has an address. @throws Error that says
+ * which flag is wrong
+ */
+export function readFlags(args: string[], own: string[] = [], listens = true): Flags {
   const { values } = parseArgs({
     args,
     options: {
@@ -29,6 +32,7 @@ export function readFlags(args: string[], own: string[] = []): Flags {
   });
   const action = (['help', 'version', 'check', 'show-config'] as const).find((flag) => values[flag] === true);
   const { conf, state, listen = [], json = false } = values;
+  if (listen.length > 0 && !listens) throw new Error('it has no address: --listen makes no sense');
   return {
     ...(conf === undefined ? {} : { conf }),
     ...(state === undefined ? {} : { state }),
@@ -39,22 +43,26 @@ export function readFlags(args: string[], own: string[] = []): Flags {
   };
 }
 
+const listenHelp =
+  '  --listen ADDR    listen here if no socket is passed: 5533, 192.0.2.1:5533, [::1]:5533; may be repeated\n';
+
 export function helpFor({
   name,
   summary,
   switches = {},
+  listens = true,
 }: {
   name: string;
   summary: string;
   switches?: Record<string, string>;
+  listens?: boolean;
 }): string {
   const own = Object.entries(switches).map(([flag, help]) => `  ${`--${flag}`.padEnd(16)} ${help}\n`);
   return `lares-${name}: ${summary}
 
   --conf FILE      read this configuration file alone
   --state DIR      keep state here instead of /var/lib/lares/${name}
-  --listen ADDR    listen here if no socket is passed: 5533, 192.0.2.1:5533, [::1]:5533; may be repeated
-  --json           log as JSON lines on standard output
+${listens ? listenHelp : ''}  --json           log as JSON lines on standard output
   --check          parse the configuration, say what is wrong, exit 0 or 6
   --show-config    print the effective configuration
   --version

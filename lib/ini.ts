@@ -16,9 +16,10 @@ export interface LineProblem {
 
 const lineChars = 65_536;
 
-/** Parses one file's text. Lines count from 1; an entry's line is where it starts. */
-export function parseIni(text: string): { entries: Entry[]; problems: LineProblem[] } {
+/** Parses one file's text. Lines count from 1; an entry's line is where it starts. `sections`: all headers in order. */
+export function parseIni(text: string): { entries: Entry[]; sections: string[]; problems: LineProblem[] } {
   const entries: Entry[] = [];
+  const sections: string[] = [];
   const problems: LineProblem[] = [];
   let section = '';
   for (const { line, content } of logicalLines(text)) {
@@ -31,6 +32,7 @@ export function parseIni(text: string): { entries: Entry[]; problems: LineProble
       const name = /^\[([^[\]]+)\]$/.exec(content)?.[1];
       if (name === undefined) complain(`'${content}' is not a section header; write [Name]`);
       section = name ?? '';
+      if (section !== '') sections.push(section);
     } else {
       const at = content.indexOf('=');
       const key = content.slice(0, at).trimEnd();
@@ -39,7 +41,7 @@ export function parseIni(text: string): { entries: Entry[]; problems: LineProble
       else entries.push({ section, key, value: content.slice(at + 1).trim(), line });
     }
   }
-  return { entries, problems };
+  return { entries, sections, problems };
 }
 
 // A comment inside a continued line does not end it, as in systemd.

@@ -72,6 +72,16 @@ export async function adoptUdp({ name, fd }: Inherited, receive: Receive): Promi
   return bound(createSocket(domain === 'inet' ? 'udp4' : 'udp6', receive), { fd, exclusive: true });
 }
 
+/** The descriptor of a passed netlink socket. @throws LaresError E_LISTEN_KIND for anything else */
+export function adoptNetlink({ name, fd }: Inherited): number {
+  const { domain, type } = kindOf(fd);
+  if (domain === 'netlink') return fd;
+  throw new LaresError(
+    'E_LISTEN_KIND',
+    `passed socket '${name}' (fd ${fd}) is ${domain}/${type}, not netlink; see ListenNetlink= of its unit`,
+  );
+}
+
 /** The descriptor of a passed control socket. @throws LaresError E_LISTEN_KIND for anything else */
 export function adoptControl({ name, fd }: Inherited): number {
   const { domain, type } = kindOf(fd);

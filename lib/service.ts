@@ -5,17 +5,19 @@
 import type { Socket } from 'node:dgram';
 import type { Clock } from './clock.ts';
 import { type Loaded, loadConfig, type Table, type Values } from './config.ts';
-import { serveControl } from './control.ts';
+import { type Methods, serveControl } from './control.ts';
 import { explain, LaresError } from './errors.ts';
 import { isWorldly } from './exit.ts';
 import {
   adoptControl,
+  adoptNetlink,
   adoptUdp,
   bindUdp,
   closeInherited,
   formatEndpoint,
   type Inherited,
   parseEndpoint,
+  type Receive,
 } from './listen.ts';
 import { type Log, commonMessages as say } from './messages.ts';
 import type { Supervisor } from './notify.ts';
@@ -35,7 +37,7 @@ export interface Around<T extends Table> {
   /** Where to listen if it has passed none. */
   endpoints: string[];
   /** What the daemon's start gets beside its configuration. */
-  context: () => Omit<Context<T>, 'config' | 'changed' | 'onStop'>;
+  context: () => Omit<Context<T>, 'config' | 'changed' | 'onStop' | 'netlink'>;
   fail: (error: unknown) => void;
 }
 
@@ -54,6 +56,7 @@ export class Service<T extends Table> {
   readonly #timers = new Set<NodeJS.Timeout>();
   #running: Running<T>;
   #config: Values<T>;
+  #netlinkFd: number | undefined;
   #isDegraded = false;
   #isTelling = false;
   #isChecking = false;
@@ -63,7 +66,7 @@ export class Service<T extends Table> {
     this.#spec = spec;
     this.#around = around;
     this.#config = loadConfig(spec.config, []).values;
-    this.#running = degraded('starting');
+    this.#running = degraded('starting', false);
     this.#lastInputMs = around.clock.monotonicMs();
   }
 
@@ -81,7 +84,8 @@ export class Service<T extends Table> {
     }
     const places = await this.#open();
     supervisor.ready(this.#running.status());
-    log.say(say.ready, `ready: listening on ${places.join(', ')}; ${this.#running.status()}`);
+    const where = places.length === 0 ? '' : `listening on ${places.join(', ')}; `;
+    log.say(say.ready, `ready: ${where}${this.#running.status()}`);
     if (supervisor.watchdogMs > 0) this.#every(supervisor.watchdogMs / 3, () => void this.#beat());
     // However long the start took: what waits in the sockets comes first.
     this.#lastInputMs = clock.monotonicMs();
@@ -135,6 +139,7 @@ export class Service<T extends Table> {
         ...this.#around.context(),
         config: this.#config,
         changed: this.#changed,
+        netlink: () => this.#netlink(),
         onStop: (undo) => this.#undo.push(undo),
       });
     } catch (error) {
@@ -143,17 +148,37 @@ export class Service<T extends Table> {
     }
   }
 
+  /** Taken once; a second start, after a degraded one, reads on where it was. */
+  #netlink(): number {
+    const { listen } = this.#spec;
+    if (listen?.kind !== 'netlink') throw new Error(`${this.#spec.name} declares no netlink socket`);
+    if (this.#netlinkFd === undefined) {
+      const { passed } = this.#around;
+      const one = passed.find(({ name }) => name === listen.name);
+      if (one === undefined && passed.length > 0)
+        throw new LaresError(
+          'E_LISTEN_KIND',
+          `no socket named '${listen.name}' was passed; see Sockets= of the unit`,
+        );
+      this.#netlinkFd = one === undefined ? listen.open() : adoptNetlink(one);
+    }
+    return this.#netlinkFd;
+  }
+
   async #unwind(): Promise<void> {
     for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) await undo();
   }
 
   #degrade(error: unknown): void {
     const reason = explain(error);
-    this.#running = degraded(reason);
+    this.#running = degraded(reason, this.#spec.listen?.kind === 'udp');
     this.#isDegraded = true;
+    // What the kernel tells is worth keeping for as long as it can.
+    const meanwhile =
+      this.#spec.listen?.kind === 'udp' ? 'datagrams are dropped' : 'what comes waits in its socket';
     this.#around.log.say(
       say.degraded,
-      `cannot work: ${reason}; datagrams are dropped until that is mended, looking every ${retryMs / 1_000} s`,
+      `cannot work: ${reason}; ${meanwhile} until that is mended, looking every ${retryMs / 1_000} s`,
     );
   }
 
@@ -166,37 +191,47 @@ export class Service<T extends Table> {
     } catch (error) {
       if (!isWorldly(error)) throw error;
       // Said again only where it is another reason.
-      if (!this.#running.status().startsWith(degraded(explain(error)).status())) this.#degrade(error);
+      if (!this.#running.status().startsWith(degraded(explain(error), false).status())) this.#degrade(error);
     }
     this.#tell();
   }
 
   async #open(): Promise<string[]> {
     const { passed, endpoints, log } = this.#around;
+    const { listen } = this.#spec;
     const places: string[] = [];
     // The service manager gives them in an order of its own.
     for (const one of passed.toSorted((a, b) => this.#rank(a) - this.#rank(b))) {
-      if (one.name === this.#spec.listen.name) places.push(this.#take(await adoptUdp(one, this.#receive)));
-      else if (one.name === controlName) {
-        this.#closers.push(await serveControl(adoptControl(one), this.#methods(), this.#heard));
+      if (one.name === listen?.name) {
+        places.push(
+          listen.kind === 'udp' ? this.#take(await adoptUdp(one, this.#receive)) : 'the netlink socket',
+        );
+      } else if (one.name === controlName) {
+        this.#closers.push(await serveControl(adoptControl(one), () => this.#methods(), this.#heard));
         places.push('the control socket');
       } else {
         log.say(
           say.unknownFd,
-          `closing passed socket '${one.name}' (fd ${one.fd}): this daemon knows only '${this.#spec.listen.name}' ` +
-            `and '${controlName}'`,
+          `closing passed socket '${one.name}' (fd ${one.fd}): this daemon knows only ` +
+            this.#names.map((name) => `'${name}'`).join(' and '),
         );
         closeInherited(one);
       }
     }
     if (passed.length > 0) return places;
+    if (listen?.kind === 'netlink') places.push('a netlink socket');
     for (const endpoint of endpoints.map(parseEndpoint))
       places.push(this.#take(await bindUdp(endpoint, this.#receive)));
     return places;
   }
 
+  get #names(): string[] {
+    const { listen } = this.#spec;
+    return listen === undefined ? [controlName] : [listen.name, controlName];
+  }
+
   #rank({ name }: Inherited): number {
-    return [this.#spec.listen.name, controlName].indexOf(name);
+    return this.#names.indexOf(name);
   }
 
   #take(socket: Socket): string {
@@ -206,9 +241,9 @@ export class Service<T extends Table> {
     return formatEndpoint({ host: address, port });
   }
 
-  readonly #receive: Running<T>['receive'] = (datagram, from) => {
+  readonly #receive: Receive = (datagram, from) => {
     this.#heard();
-    this.#running.receive(datagram, from);
+    this.#running.receive?.(datagram, from);
   };
 
   readonly #heard = (): void => {
@@ -225,8 +260,9 @@ export class Service<T extends Table> {
     });
   };
 
-  #methods(): Record<string, () => object> {
+  #methods(): Methods {
     return {
+      ...this.#running.methods?.(),
       Status: () => ({
         daemon: this.#spec.name,
         version,
@@ -280,12 +316,10 @@ export class Service<T extends Table> {
 }
 
 /** What stands in for a daemon that cannot work. */
-function degraded<T extends Table>(reason: string): Running<T> {
+function degraded<T extends Table>(reason: string, drains: boolean): Running<T> {
   let dropped = 0;
   return {
-    receive: () => {
-      dropped += 1;
-    },
+    ...(drains ? { receive: () => void (dropped += 1) } : {}),
     status: () => `cannot work: ${reason}${dropped === 0 ? '' : `; ${plural(dropped, 'datagram')} dropped`}`,
     idle: () => true,
     check: () => undefined,

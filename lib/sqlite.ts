@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { explain, LaresError } from './errors.ts';
 
-export type { Database } from 'better-sqlite3';
+export type { Database, Statement } from 'better-sqlite3';
 
 const busyMs = 5_000;
 

@@ -2,7 +2,16 @@
 // what runs the hook. Everything is written beside its name and renamed, so that a build never pulls a file from under
 // a running daemon.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { bundle } from './bundle.ts';
 import { addons } from './native.ts';
@@ -22,9 +31,14 @@ exec "$lib/node" --disable-warning=ExperimentalWarning "$lib/lares.mjs" "$@"
 
 mkdirSync(path.join(lib, 'native'), { recursive: true });
 mkdirSync(path.join(out, 'bin'), { recursive: true });
-const entries = Object.fromEntries(
-  nouns.map(({ name }) => [name, path.join(root, 'daemons', name, 'main.ts')]),
-);
+// A daemon's further programs, such as a thread's, lie beside its bundle as NOUN-PROGRAM.
+const entries = Object.fromEntries([
+  ...nouns.map(({ name }) => [name, path.join(root, 'daemons', name, 'main.ts')]),
+  ...globSync('daemons/*/programs/*.ts', { cwd: root }).map((file) => {
+    const [, noun = '', , program = ''] = file.split(path.sep);
+    return [`${noun}-${path.basename(program, '.ts')}`, path.join(root, file)];
+  }),
+]) as Record<string, string>;
 for (const { path: file, contents } of await bundle(entries, lib))
   place(file, (to) => writeFileSync(to, contents));
 for (const [name, from] of Object.entries(addons(root)))

@@ -80,6 +80,8 @@ Description: small daemons that keep a Linux host
  .
  ddns is a receiver of dynamic DNS, and its client: signed UDP packets keep
  the addresses in a zone of tinydns.
+ .
+ traffic counts bytes and packets per peer from connection tracking.
 `;
 }
 

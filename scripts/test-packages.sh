@@ -3,8 +3,8 @@
 # an absent one skip and say so; nothing here fails a build.
 set -u
 want='tinydns bind9-dnsutils iproute2 openssl netcat-openbsd busybox acl attr strace groff-base mandoc
-      systemd-container g++ libsystemd-dev binutils'
-[ "${1:-}" = bench ] && want="$want bind9 knot knot-dnsutils"
+      systemd-container g++ libsystemd-dev binutils nftables conntrack graphite-carbon python3-whisper prometheus'
+[ "${1:-}" = bench ] && want="$want bind9 knot knot-dnsutils ulogd2"
 missing=
 for entry in $want; do
     package=$entry

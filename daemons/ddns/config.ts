@@ -2,8 +2,8 @@
 import path from 'node:path';
 import type { Key, Values } from '../../lib/config.ts';
 import { splitWords } from '../../lib/ini.ts';
+import { parseNetworks } from '../../lib/networks.ts';
 import { formatSpan, parseSpan } from '../../lib/span.ts';
-import { parseNetworks } from './core/address.ts';
 
 const ratePerSecond = { least: 1, most: 100_000 };
 

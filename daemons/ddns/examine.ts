@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Finding } from '../../lib/command.ts';
 import { configFiles, loadConfig } from '../../lib/config.ts';
 import { explain } from '../../lib/errors.ts';
+import { examineControl } from '../../lib/examine.ts';
 import { plural } from '../../lib/table.ts';
 import { type Config, config } from './config.ts';
 import { describeZone } from './describe.ts';
@@ -21,7 +22,7 @@ export function examine(hasUnits: boolean): Finding[] {
   if (values.zone === '') {
     return [
       ...findings,
-      ...(hasUnits ? examineControl() : []),
+      ...(hasUnits ? examineControl('ddns') : []),
       {
         health: 'note',
         subject: 'configuration',
@@ -35,7 +36,7 @@ export function examine(hasUnits: boolean): Finding[] {
     { health: 'ok', subject: 'configuration', text: files.join(', ') },
     ...examineZone(values, hasUnits),
     ...examineHook(values),
-    ...(hasUnits ? examineControl() : []),
+    ...(hasUnits ? examineControl('ddns') : []),
   ];
 }
 
@@ -108,23 +109,6 @@ function textOf(file: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The control socket, where its unit has made it: open to its group and to nobody else. */
-export function examineControl(file = '/run/lares/ddns.sock'): Finding[] {
-  const found = statSync(file, { throwIfNoEntry: false });
-  if (found === undefined) return [];
-  const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
-  return found.isSocket() && (found.mode & 0o007) === 0
-    ? [{ health: 'ok', subject: 'control', text: `${file}, mode ${mode}` }]
-    : [
-        {
-          health: 'bad',
-          subject: 'control',
-          text: found.isSocket() ? `${file} is open to everybody: mode ${mode}` : `${file} is no socket`,
-          advice: 'systemctl cat lares-ddns-control.socket; SocketMode=0660 is right',
-        },
-      ];
 }
 
 function examineHook({ hook }: Config): Finding[] {

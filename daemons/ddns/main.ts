@@ -9,7 +9,7 @@ runDaemon({
   name: 'ddns',
   summary: 'dynamic-DNS receiver: signed UDP packets keep the addresses in a tinydns zone',
   config,
-  listen: { name: 'udp', fallback: '5533' },
+  listen: { kind: 'udp', name: 'udp', fallback: '5533' },
   idleExitMs: ({ idleExitMs }) => idleExitMs,
   switches: { 'publish-by-unit': 'leave the hook to lares-ddns-publish.service' },
   start: async ({ config, switches, onStop, ...outside }) => {

@@ -3,4 +3,5 @@ import type { DaemonCommands } from '../../lib/command.ts';
 
 export const daemons: Record<string, () => Promise<DaemonCommands>> = {
   ddns: async () => (await import('../ddns/commands.ts')).commands,
+  traffic: async () => (await import('../traffic/commands.ts')).commands,
 };

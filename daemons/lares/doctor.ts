@@ -29,7 +29,7 @@ export async function doctor(json: boolean, io: Io, at: Systemd = systemd): Prom
     const { units, doctor: examine } = await load();
     const facts = runs ? factsOf(at, units) : undefined;
     const hasUnits = facts?.some(({ load: state }) => state !== 'not-found') ?? false;
-    const findings = [...(facts === undefined ? [] : examineUnits(facts)), ...examine(hasUnits)];
+    const findings = [...(facts === undefined ? [] : examineUnits(facts)), ...(await examine(hasUnits))];
     sections.push({ noun, findings });
   }
   if (json)

@@ -11,6 +11,19 @@ export const leanFlags = [
   '--disable-warning=ExperimentalWarning',
 ];
 
+/** For what handles a hundred thousand events at a time: compiled code, and room for their short-lived objects. */
+export const fastFlags = [
+  '--v8-pool-size=1',
+  '--max-semi-space-size=8',
+  '--disable-sigusr1',
+  '--disable-warning=ExperimentalWarning',
+];
+
+/** V8's flags for a daemon; its unit has the same. */
+export function flagsOf(noun: string): string[] {
+  return noun === 'traffic' ? fastFlags : leanFlags;
+}
+
 /** argv that runs the daemon `noun`, with the runtime that runs this. */
 export function daemonArgv(noun: string): [string, ...string[]] {
   const here = import.meta.filename;
@@ -19,7 +32,7 @@ export function daemonArgv(noun: string): [string, ...string[]] {
     ? path.join(import.meta.dirname, '..', noun, 'main.ts')
     : path.join(import.meta.dirname, `${noun}.mjs`);
   // Sources go through Node's type stripping, which is WebAssembly and so needs the JIT.
-  const flags = inSources ? leanFlags.filter((flag) => flag !== '--jitless') : leanFlags;
+  const flags = flagsOf(noun).filter((flag) => !inSources || flag !== '--jitless');
   return [process.execPath, ...flags, main];
 }
 

@@ -18,6 +18,10 @@ export async function up(folder: string, json: boolean, io: Io): Promise<number>
     const own = path.resolve(folder, noun);
     mkdirSync(own, { recursive: true });
     const demo = (await load()).demo(own);
+    if (demo.lacking !== undefined) {
+      io.err(`${noun} is left out: ${demo.lacking}\n`);
+      continue;
+    }
     const [program, ...flags] = [
       ...daemonArgv(noun),
       ...demo.flags,
@@ -32,7 +36,7 @@ export async function up(folder: string, json: boolean, io: Io): Promise<number>
     });
     hints.push(...demo.hints.map((hint) => hint.replace(/^lares\b/, commandName())));
   }
-  if (!json) io.err(greeting(folder, hints));
+  if (!json) io.err(greeting(folder, running, hints));
   const stop = (): void => running.forEach(({ child }) => child.kill('SIGTERM'));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
   const codes = await Promise.all(running.map(({ noun, child }) => follow(noun, child, json, io)));
@@ -40,8 +44,8 @@ export async function up(folder: string, json: boolean, io: Io): Promise<number>
   return codes.some((code) => code !== 0) ? 1 : 0;
 }
 
-function greeting(folder: string, hints: string[]): string {
-  const nouns = Object.keys(daemons).join(', ');
+function greeting(folder: string, running: { noun: string }[], hints: string[]): string {
+  const nouns = running.map(({ noun }) => noun).join(', ');
   const typed = hints.map((hint) => `    ${hint}\n`).join('');
   return `Running ${nouns} on scratch state in ${folder}; Ctrl-C stops. In another terminal:\n${typed}\n`;
 }

@@ -2,7 +2,16 @@
 // values, and the request for a dump. Values of attributes are big-endian. Attributes that are unknown, or of another
 // size than this knows, are passed over: newer kernels have more.
 import { LaresError } from '../errors.ts';
-import { attribute, eachAttribute, encodeMessage, flag, type Message } from './message.ts';
+import {
+  attribute,
+  attributeAfter,
+  attributeEnd,
+  attributeHeaderBytes,
+  attributeType,
+  encodeMessage,
+  flag,
+  type Message,
+} from './message.ts';
 
 const subsystem = 1;
 const messageType = { new: subsystem << 8, get: (subsystem << 8) | 1, delete: (subsystem << 8) | 2 } as const;
@@ -60,9 +69,9 @@ export interface Flow {
   /** From the source to the destination of `original`; undefined where the kernel does not count. */
   sent: Counters | undefined;
   received: Counters | undefined;
-  /** Unix nanoseconds; undefined where the kernel does not say. */
-  startNs: bigint | undefined;
-  stopNs: bigint | undefined;
+  /** Unix milliseconds with fractions; undefined where the kernel does not say. */
+  startMs: number | undefined;
+  stopMs: number | undefined;
 }
 
 const nobody = Buffer.alloc(0);
@@ -88,12 +97,14 @@ export function flowOf({ type, flags, payload }: Message): Flow | undefined {
     zone: 0,
     sent: undefined,
     received: undefined,
-    startNs: undefined,
-    stopNs: undefined,
+    startMs: undefined,
+    stopMs: undefined,
   };
-  eachAttribute(payload, generalBytes, payload.length, (kind, start, end) =>
-    takeAttribute(flow, payload, kind, start, end),
-  );
+  for (let at = generalBytes; at < payload.length; ) {
+    const end = attributeEnd(payload, at, payload.length);
+    takeAttribute(flow, payload, attributeType(payload, at), at + attributeHeaderBytes, end);
+    at = attributeAfter(end, generalBytes);
+  }
   if (flow.original === noTuple) throw new LaresError('E_NETLINK', 'a flow without a tuple');
   return flow;
 }
@@ -120,11 +131,7 @@ function takeAttribute(flow: Flow, bytes: Buffer, kind: number, start: number, e
       flow.received = countersOf(bytes, start, end);
       break;
     case cta.timestamp:
-      eachAttribute(bytes, start, end, (which, from, to) => {
-        if (to - from !== 8) return;
-        if (which === 1) flow.startNs = bytes.readBigUInt64BE(from);
-        else if (which === 2) flow.stopNs = bytes.readBigUInt64BE(from);
-      });
+      takeTimes(flow, bytes, start, end);
       break;
     case cta.status:
       if (size === 4) flow.status = bytes.readUInt32BE(start);
@@ -141,15 +148,47 @@ function takeAttribute(flow: Flow, bytes: Buffer, kind: number, start: number, e
   }
 }
 
+function takeTimes(flow: Flow, bytes: Buffer, start: number, end: number): void {
+  for (let at = start; at < end; ) {
+    const stop = attributeEnd(bytes, at, end);
+    const kind = attributeType(bytes, at);
+    const from = at + attributeHeaderBytes;
+    if (kind === 1 && stop - from === 8) flow.startMs = u64(bytes, from) / 1e6;
+    else if (kind === 2 && stop - from === 8) flow.stopMs = u64(bytes, from) / 1e6;
+    at = attributeAfter(stop, start);
+  }
+}
+
 function tupleOf(bytes: Buffer, start: number, end: number): Tuple {
-  const tuple: Tuple = { ...noTuple };
-  eachAttribute(bytes, start, end, (part, from, to) => {
-    if (part === 1)
-      eachAttribute(bytes, from, to, (kind, at, till) => takeAddress(tuple, bytes, kind, at, till));
-    else if (part === 2)
-      eachAttribute(bytes, from, to, (kind, at, till) => takePort(tuple, bytes, kind, at, till));
-  });
+  const tuple: Tuple = {
+    source: nobody,
+    destination: nobody,
+    protocol: 0,
+    sourcePort: 0,
+    destinationPort: 0,
+  };
+  for (let at = start; at < end; ) {
+    const stop = attributeEnd(bytes, at, end);
+    const kind = attributeType(bytes, at);
+    if (kind === 1) takeParts(tuple, bytes, at + attributeHeaderBytes, stop, takeAddress);
+    else if (kind === 2) takeParts(tuple, bytes, at + attributeHeaderBytes, stop, takePort);
+    at = attributeAfter(stop, start);
+  }
   return tuple;
+}
+
+function takeParts(
+  tuple: Tuple,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  take: (tuple: Tuple, bytes: Buffer, kind: number, start: number, end: number) => void,
+): void {
+  for (let at = start; at < end; ) {
+    const stop = attributeEnd(bytes, at, end);
+    take(tuple, bytes, attributeType(bytes, at), at + attributeHeaderBytes, stop);
+    at = attributeAfter(stop, start);
+  }
 }
 
 function takeAddress(tuple: Tuple, bytes: Buffer, kind: number, start: number, end: number): void {
@@ -172,14 +211,20 @@ function takePort(tuple: Tuple, bytes: Buffer, kind: number, start: number, end:
 
 function countersOf(bytes: Buffer, start: number, end: number): Counters {
   const counters: Counters = { packets: 0, bytes: 0 };
-  eachAttribute(bytes, start, end, (kind, from, to) => {
-    if (to - from !== 8) return;
-    // Exact up to 8 PiB for one flow.
-    const value = bytes.readUInt32BE(from) * 0x1_0000_0000 + bytes.readUInt32BE(from + 4);
-    if (kind === 1) counters.packets = value;
-    else if (kind === 2) counters.bytes = value;
-  });
+  for (let at = start; at < end; ) {
+    const stop = attributeEnd(bytes, at, end);
+    const kind = attributeType(bytes, at);
+    const from = at + attributeHeaderBytes;
+    if (kind === 1 && stop - from === 8) counters.packets = u64(bytes, from);
+    else if (kind === 2 && stop - from === 8) counters.bytes = u64(bytes, from);
+    at = attributeAfter(stop, start);
+  }
   return counters;
+}
+
+/** As a number, which is exact up to 2^53: 8 PiB of one flow, and its times to a quarter of a microsecond. */
+function u64(bytes: Buffer, at: number): number {
+  return bytes.readUInt32BE(at) * 0x1_0000_0000 + bytes.readUInt32BE(at + 4);
 }
 
 /** Asks for all flows whose mark is `mark.value` under `mark.mask`, or for all. */

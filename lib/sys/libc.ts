@@ -6,11 +6,27 @@ import koffi from 'koffi';
 
 const libc = koffi.load('libc.so.6');
 
-export type NativeFunction = (...args: (number | string | Buffer)[]) => number | bigint;
+/** Memory outside V8's heap, which the kernel may hold addresses of. */
+export interface Memory {
+  pointer: object;
+  address: bigint;
+  /** The same memory, to look at. */
+  bytes: Buffer;
+}
+
+export type NativeFunction = (...args: (number | string | Buffer | object | null)[]) => number | bigint;
 
 /** Binds a function of libc by its C prototype. */
 export function bind(prototype: string): NativeFunction {
   return libc.func(prototype);
+}
+
+/** `size` zeroed bytes that stay where they are for as long as the process lives. */
+export function allocate(size: number): Memory {
+  const pointer = koffi.alloc('uint8_t', size) as object;
+  const bytes = Buffer.from(koffi.view(pointer, size));
+  bytes.fill(0);
+  return { pointer, address: koffi.address(pointer), bytes };
 }
 
 /** The result, or the error that errno names; errno is only meaningful right after a negative result. */

@@ -10,17 +10,9 @@ import { Client, send, unreadSocket } from '../support/ddns.ts';
 import type { Owner } from '../support/scratch.ts';
 import { scratch } from '../support/scratch.ts';
 import { type Recipe, Traffic } from '../support/traffic.ts';
+import { type Figure, Skip } from './figure.ts';
 import { findProgram } from './peers/process.ts';
 import { launch, type Running, start, writeZone } from './receiver.ts';
-
-export interface Figure {
-  name: string;
-  value: number;
-  unit: 'µs' | 'ms' | 'MiB' | 'of 10';
-  note: string;
-  /** Where one measurement gives several figures, each has its own. */
-  bound?: number;
-}
 
 const floodMs = 4_000;
 const unpacedChanges = 500;
@@ -180,9 +172,6 @@ export async function answerTime(t: Owner, cold: boolean): Promise<Figure> {
     note: `median of ${times.length}, worst ${times.at(-1)?.toFixed(0) ?? ''} ms`,
   };
 }
-
-/** A figure that this machine cannot give. */
-export class Skip extends Error {}
 
 async function ended(daemon: ReturnType<typeof launch>): Promise<void> {
   daemon.kill('SIGTERM');

@@ -22,7 +22,7 @@ import {
 import type { Machine } from '../support/machine.ts';
 import type { Owner } from '../support/scratch.ts';
 import type { Question } from './asker.ts';
-import { type Figure, Skip } from './ddns.ts';
+import { type Figure, Skip } from './figure.ts';
 import { findProgram } from './peers/process.ts';
 
 const server = '127.53.0.1';
@@ -79,12 +79,12 @@ export async function installed(t: Owner): Promise<Figure[]> {
   ];
 }
 
-function spread(what: string, times: number[], bound: number): Figure {
+function spread(what: string, times: number[], atMost: number): Figure {
   const sorted = times.toSorted((a, b) => a - b);
   const [best = Number.NaN] = sorted;
   const value = sorted[sorted.length >> 1] ?? Number.NaN;
   const note = `median of ${sorted.length}, best ${best.toFixed(0)}, worst ${sorted.at(-1)?.toFixed(0) ?? ''} ms`;
-  return { name: what, value, unit: 'ms', bound, note };
+  return { name: what, value, unit: 'ms', atMost, note };
 }
 
 async function startTinydns(machine: Machine): Promise<void> {
@@ -134,7 +134,7 @@ async function exposure(machine: Machine): Promise<Figure[]> {
       const out = await machine.must('systemd-analyze', 'security', '--offline=true', '--no-pager', file);
       const [, unit = '', rating, word = ''] = /exposure level for (\S+): ([\d.]+) (\w+)/.exec(out) ?? [];
       const note = `${word}, systemd-analyze security`;
-      return { name: `exposure of ${unit}`, value: Number(rating), unit: 'of 10', bound: 1.5, note };
+      return { name: `exposure of ${unit}`, value: Number(rating), unit: 'of 10', atMost: 1.5, note };
     }),
   );
 }

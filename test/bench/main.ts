@@ -1,96 +1,63 @@
-// `make bench`: every figure beside its peer and its bound, measured in this run on this machine. A figure over its
-// bound is shown, never an error: machines differ.
+// `make bench`: every figure beside its peers and its bound, measured in this run on this machine, in one table a noun.
+// A figure beyond its bound is shown, never an error: machines differ. `main.ts [--json] [NOUN…]`
 import { paintFor, table } from '../../lib/table.ts';
-import {
-  addressChange,
-  answerTime,
-  badSignatures,
-  type Figure,
-  groupedChange,
-  junk,
-  replayed,
-  Skip,
-} from './ddns.ts';
-import { installed } from './installed.ts';
-import { measureBind } from './peers/bind.ts';
-import { measureKnot } from './peers/knot.ts';
-import type { PeerResult } from './peers/updates.ts';
-
-interface Row {
-  measure: (t: Owned) => Promise<Figure | Figure[]>;
-  /** From the specification; a row without one is there to be known. */
-  bound?: number;
-  /** RFC 2136 servers do the same: one durable change of an address. */
-  hasPeers?: boolean;
-}
-
-const rows: Row[] = [
-  { measure: junk, bound: 15 },
-  { measure: replayed, bound: 15 },
-  { measure: badSignatures, bound: 20 },
-  { measure: (t) => addressChange(t, true), bound: 1_000, hasPeers: true },
-  { measure: (t) => addressChange(t, false) },
-  { measure: groupedChange, bound: 1_000, hasPeers: true },
-  { measure: (t) => answerTime(t, false), bound: 100 },
-  { measure: (t) => answerTime(t, true), bound: 250 },
-  { measure: installed },
-];
-
-/** What a measurement leaves behind is undone after it, newest first. */
-class Owned {
-  readonly #undo: (() => unknown)[] = [];
-
-  after(undo: () => unknown): void {
-    this.#undo.push(undo);
-  }
-
-  async finish(): Promise<void> {
-    for (let step = this.#undo.pop(); step !== undefined; step = this.#undo.pop()) await step();
-  }
-}
+import { boundOf, type Figure, isWithin, Owned, type Section, Skip, shown } from './figure.ts';
+import { sections } from './sections.ts';
 
 const json = process.argv.includes('--json');
+const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const say = (text: string): void => void process.stderr.write(text);
 
-say('peers …\n');
-const peers = [await measureBind(), await measureKnot()];
-const results: { figure: Figure; row: Row; bound: number | undefined }[] = [];
-for (const row of rows) {
-  const owned = new Owned();
-  try {
-    for (const figure of [await row.measure(owned)].flat()) {
-      say(`${figure.name} …\n`);
-      results.push({ figure, row, bound: figure.bound ?? row.bound });
-    }
-  } catch (error) {
-    if (!(error instanceof Skip)) throw error;
-    say(`left out: ${error.message}\n`);
-  } finally {
-    await owned.finish();
-  }
+const results: { section: Section; figures: Figure[] }[] = [];
+for (const noun of wanted.length === 0 ? Object.keys(sections) : wanted) {
+  const make = sections[noun];
+  if (make === undefined)
+    throw new Error(`no figures of '${noun}'; there are: ${Object.keys(sections).join(' ')}`);
+  say(`${noun}: peers …\n`);
+  const section = await make();
+  const figures = await measured(section);
+  results.push({ section, figures });
+  if (!json) process.stdout.write(`${results.length > 1 ? '\n' : ''}${text(section, figures)}`);
 }
-
 if (json) {
-  const figures = results.map(({ figure, bound }) => ({ ...figure, bound: bound ?? null }));
+  const figures = results.flatMap((one) =>
+    one.figures.map((figure) => ({ noun: one.section.noun, ...figure })),
+  );
+  const peers = results.flatMap(({ section: { noun, peers } }) => peers.map((peer) => ({ noun, ...peer })));
   process.stdout.write(`${JSON.stringify({ figures, peers })}\n`);
-} else {
+}
+
+async function measured({ rows }: Section): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const measure of rows) {
+    const owned = new Owned();
+    try {
+      for (const figure of [await measure(owned)].flat()) {
+        say(`${figure.name} …\n`);
+        figures.push(figure);
+      }
+    } catch (error) {
+      if (!(error instanceof Skip)) throw error;
+      say(`left out: ${error.message}\n`);
+    } finally {
+      await owned.finish();
+    }
+  }
+  return figures;
+}
+
+function text({ noun, peers }: Section, figures: Figure[]): string {
   const paint = paintFor(process.stdout);
-  const cells = results.map(({ figure: { name, value, unit, note }, row, bound }) => [
-    name,
-    `${value.toFixed(value < 100 ? 1 : 0)} ${unit}`,
-    bound === undefined ? '' : paint(value <= bound ? 'green' : 'red', `${bound} ${unit}`),
-    ...peers.map((peer) => (row.hasPeers === true ? besides(peer, value) : '')),
-    note,
+  const cells = figures.map((figure) => [
+    figure.name,
+    shown(figure.value, figure.unit),
+    paint(isWithin(figure) ? 'green' : 'red', boundOf(figure)),
+    ...peers.map(({ name }) => {
+      const beside = figure.beside?.[name] ?? '';
+      return typeof beside === 'number' ? shown(beside, figure.unit) : beside;
+    }),
+    figure.note,
   ]);
-  process.stdout.write(table(['FIGURE', 'HERE', 'AT MOST', ...peers.map(title), 'NOTE'], cells, paint));
-}
-
-function title(peer: PeerResult): string {
-  return peer.kind === 'measured' ? `${peer.name} ${peer.version}` : peer.name;
-}
-
-/** The peer's figure, and ours as a part of it. */
-function besides(peer: PeerResult, value: number): string {
-  if (peer.kind === 'skipped') return peer.reason;
-  return `${peer.cpuMicrosPerUpdate.toFixed(0)} µs (×${(value / peer.cpuMicrosPerUpdate).toFixed(2)})`;
+  const head = [noun.toUpperCase(), 'HERE', 'BOUND', ...peers.map(({ title }) => title), 'NOTE'];
+  return table(head, cells, paint);
 }

@@ -49,7 +49,7 @@ if (import.meta.main) {
     name: 'example',
     summary: 'an example that does nothing',
     config: exampleConfig,
-    listen: { name: 'udp', fallback: '[::1]:0' },
+    listen: { kind: 'udp', name: 'udp', fallback: '[::1]:0' },
     idleExitMs: ({ idleMs }) => idleMs,
     switches: { quiet: 'says no greeting' },
     start: async ({ config, stateFolder, log, onStop, fail }) => {

@@ -1,21 +1,27 @@
 // What a test needs from the machine (root, programs), and two network namespaces joined by a cable: a server with one
 // address and clients with as many as one likes, all of them public ones that never leave the namespaces.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 
 /** Debian packages of the programs that tests start. */
 const packages = {
+  busybox: 'busybox',
+  'carbon-cache': 'graphite-carbon',
+  conntrack: 'conntrack',
   dig: 'bind9-dnsutils',
   getfacl: 'acl',
   getfattr: 'attr',
   ip: 'iproute2',
+  nft: 'nftables',
+  promtool: 'prometheus',
   setfacl: 'acl',
   setfattr: 'attr',
   strace: 'strace',
   tinydns: 'tinydns',
   'tinydns-data': 'tinydns',
+  'whisper-fetch': 'python3-whisper',
 } as const;
 export type Program = keyof typeof packages;
 
@@ -65,6 +71,24 @@ export function lacksNetwork(): string | false {
   if (status !== 0) return `needs network namespaces: ${stderr.trim()}`;
   ip('netns', 'del', name);
   return false;
+}
+
+/** The same for a network in which the kernel tracks connections. */
+export function lacksTracking(programs: Program[] = []): string | false {
+  const reason = lacks(['nft', 'conntrack', ...programs]) || lacksNetwork();
+  if (reason !== false) return reason;
+  const name = freshName();
+  ip('netns', 'add', name);
+  const { status, stderr } = spawnSync(
+    program('ip'),
+    ['netns', 'exec', name, program('nft'), 'list', 'ruleset'],
+    {
+      encoding: 'utf8',
+    },
+  );
+  ip('netns', 'del', name);
+  const hasTable = existsSync('/proc/sys/net/netfilter/nf_conntrack_acct');
+  return status !== 0 ? `needs nftables: ${stderr.trim()}` : hasTable ? false : 'needs connection tracking';
 }
 
 export interface Network {

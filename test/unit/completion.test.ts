@@ -35,7 +35,7 @@ test('bash takes it as the completion of lares', { skip }, () => {
 });
 
 test('nouns, then verbs, then options', { skip }, () => {
-  assert.deepEqual(propose(['']), ['run', 'up', 'status', 'doctor', 'ddns']);
+  assert.deepEqual(propose(['']), ['run', 'up', 'status', 'doctor', 'ddns', 'traffic']);
   assert.deepEqual(propose(['d']), ['doctor', 'ddns']);
   assert.deepEqual(propose(['ddns', 'se']), ['send', 'setup']);
   assert.deepEqual(propose(['ddns', 'send', '--p']), ['--packets']);
@@ -44,7 +44,7 @@ test('nouns, then verbs, then options', { skip }, () => {
 });
 
 test('run wants a noun, then the flags of the daemon', { skip }, () => {
-  assert.deepEqual(propose(['run', '']), ['ddns']);
+  assert.deepEqual(propose(['run', '']), ['ddns', 'traffic']);
   assert.deepEqual(propose(['run', 'ddns', '--s']), ['--state', '--show-config']);
 });
 

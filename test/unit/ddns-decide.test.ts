@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Family, parseNetworks, plainSource, prefixOf } from '../../daemons/ddns/core/address.ts';
+import { type Family, plainSource, prefixOf } from '../../daemons/ddns/core/address.ts';
 import { SignatureBudget } from '../../daemons/ddns/core/bucket.ts';
 import { type Decision, decide, type Known, type Rules } from '../../daemons/ddns/core/decide.ts';
 import { encodeKey, SigningKey } from '../../daemons/ddns/core/keys.ts';
 import { advance, judgeClock, judgeMark, type Mark, otherFamilyMs } from '../../daemons/ddns/core/marks.ts';
 import { buildPacket } from '../../daemons/ddns/core/wire.ts';
 import { parseZone } from '../../daemons/ddns/core/zone.ts';
+import { parseNetworks } from '../../lib/networks.ts';
 
 const key = new SigningKey(randomBytes(32));
 const nowMs = 1_800_000_000_000;
@@ -214,7 +215,7 @@ test('bad networks are refused with their text', () => {
     '::/-1',
     '1',
   ]) {
-    assert.throws(() => parseNetworks(text), { code: 'E_DDNS_NETWORK' }, text);
+    assert.throws(() => parseNetworks(text), { code: 'E_NETWORK' }, text);
   }
   assert.deepEqual(parseNetworks('  '), []);
 });

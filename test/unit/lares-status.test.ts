@@ -5,12 +5,13 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import test from 'node:test';
-import { examineControl, examineSetup } from '../../daemons/ddns/examine.ts';
+import { examineSetup } from '../../daemons/ddns/examine.ts';
 import { planFor } from '../../daemons/ddns/verbs/setup.ts';
 import { examineUnits, rowOf } from '../../daemons/lares/core/verdict.ts';
 import { doctor } from '../../daemons/lares/doctor.ts';
 import { status } from '../../daemons/lares/status.ts';
 import type { Finding, Io } from '../../lib/command.ts';
+import { examineControl } from '../../lib/examine.ts';
 import {
   factsOf,
   lastRecordOf,
@@ -180,8 +181,9 @@ test('status for scripts has the same facts', async (t) => {
   const { io, heard } = listen();
   await status(true, io, fake(t, show, record));
   const last = { atMs: 1_700_000_000_000, text: 'updated\u001b[31m a' };
-  const daemons = [{ name: 'ddns', state: 'awake', last, status: '1 name; a=b' }];
-  assert.deepEqual(JSON.parse(heard()), { systemd: true, daemons });
+  const found = JSON.parse(heard()) as { systemd: boolean; daemons: unknown[] };
+  assert.equal(found.systemd, true);
+  assert.deepEqual(found.daemons[0], { name: 'ddns', state: 'awake', last, status: '1 name; a=b' });
 });
 
 test('without systemd status is one line, and a systemd that does not answer is an error', async (t) => {
@@ -222,12 +224,15 @@ test('drop-ins that setup would write otherwise are found, and none once they ar
 
 test('a control socket that is open to everybody is found', async (t) => {
   const file = path.join(scratch(t), 's');
-  assert.deepEqual(examineControl(file), []);
+  assert.deepEqual(examineControl('ddns', file), []);
   const server = net.createServer().listen(file);
   t.after(() => server.close());
   await new Promise((resolve) => server.once('listening', resolve));
   chmodSync(file, 0o660);
-  assert.deepEqual(troubles(examineControl(file)), []);
+  assert.deepEqual(troubles(examineControl('ddns', file)), []);
   chmodSync(file, 0o666);
-  assert.match(troubles(examineControl(file))[0] ?? '', /open to everybody: mode 0666 .*SocketMode=0660/);
+  assert.match(
+    troubles(examineControl('ddns', file))[0] ?? '',
+    /open to everybody: mode 0666 .*SocketMode=0660/,
+  );
 });

@@ -32,7 +32,7 @@ test('the events of a UDP flow are new and update, without counters', () => {
     [17, 44001, 8131],
   );
   assert.deepEqual([first.reply.sourcePort, first.reply.destinationPort], [8131, 44001]);
-  assert.deepEqual([first.sent, first.received, first.startNs], [undefined, undefined, undefined]);
+  assert.deepEqual([first.sent, first.received, first.startMs], [undefined, undefined, undefined]);
 });
 
 test('the end of a flow has its counters, its times and the id that its events had', () => {
@@ -41,7 +41,7 @@ test('the end of a flow has its counters, its times and the id that its events h
   for (const flow of [udp, tcp, icmp, six]) {
     assert.equal(flow.event, 'destroy');
     assert.ok((flow.sent?.packets ?? 0) > 0 && (flow.sent?.bytes ?? 0) >= 20 * (flow.sent?.packets ?? 0));
-    assert.ok(flow.startNs !== undefined && flow.stopNs !== undefined && flow.stopNs >= flow.startNs);
+    assert.ok(flow.startMs !== undefined && flow.stopMs !== undefined && flow.stopMs >= flow.startMs);
   }
   assert.equal(udp.id, flows('udp4_events')[0]?.id);
   assert.equal(tcp.id, flows('tcp4_events')[0]?.id);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { leanFlags } from '../../daemons/lares/program.ts';
+import { fastFlags, leanFlags } from '../../daemons/lares/program.ts';
 import { installTable, ownFolders, root } from '../../scripts/table.ts';
 import { unitsOf, valuesOf } from '../support/units.ts';
 
@@ -83,8 +83,10 @@ test('a service runs with the flags that lares run uses', () => {
     .flatMap(([, text]) => valuesOf(text, 'ExecStart'))
     .filter((line) => line.includes('/node '));
   assert.notEqual(programs.length, 0);
-  for (const line of programs)
-    assert.ok(line.startsWith(`/usr/lib/lares/node ${leanFlags.join(' ')} `), line);
+  for (const line of programs) {
+    const flags = line.includes('/traffic.mjs') ? fastFlags : leanFlags;
+    assert.ok(line.startsWith(`/usr/lib/lares/node ${flags.join(' ')} `), line);
+  }
 });
 
 test('a service that a socket or a path starts is never given up', () => {

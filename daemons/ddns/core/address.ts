@@ -2,7 +2,7 @@
 // enter a zone. Deny by default: special-purpose space (IANA registries, RFC 6890 and successors) is no place that a
 // public name should point to, unless the admin opens it.
 import ipaddr from 'ipaddr.js';
-import { LaresError } from '../../../lib/errors.ts';
+import { isInside, type Network, parseNetworks } from '../../../lib/networks.ts';
 
 export type Family = 4 | 6;
 
@@ -12,8 +12,6 @@ export interface Address {
   text: string;
   bytes: number[];
 }
-
-export type Network = [ipaddr.IPv4 | ipaddr.IPv6, number];
 
 const special = `
   0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24
@@ -62,33 +60,10 @@ export function prefixOf(text: string): string {
   return `${all.slice(0, 3).join(':')}:${half}`;
 }
 
-/** A blank- or comma-separated list of CIDRs, bare addresses included. @throws LaresError E_DDNS_NETWORK */
-export function parseNetworks(text: string): Network[] {
-  return text
-    .split(/[\s,]+/)
-    .filter((part) => part !== '')
-    .map(parseNetwork);
-}
-
-function parseNetwork(text: string): Network {
-  const [base = '', bits, ...rest] = text.split('/');
-  const address = parseAddress(base);
-  const width = address?.family === 4 ? 32 : 128;
-  const length = bits === undefined ? width : /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
-  if (address === undefined || rest.length > 0 || !(length <= width)) {
-    throw new LaresError(
-      'E_DDNS_NETWORK',
-      `'${text}' is no network; write for example 192.168.0.0/16 or fd00::/8`,
-    );
-  }
-  return [ipaddr.fromByteArray(address.bytes), length];
-}
-
 /** Whether `address` may be written into the zone. */
 export function mayPublish(address: Address, opened: Network[]): boolean {
   const parsed = ipaddr.fromByteArray(address.bytes);
-  const inside = ([base, bits]: Network): boolean =>
-    base.kind() === parsed.kind() && parsed.match([base, bits] as [never, number]);
+  const inside = (network: Network): boolean => isInside(parsed, network);
   specialNetworks ??= parseNetworks(special);
   return opened.some(inside) || !specialNetworks.some(inside);
 }

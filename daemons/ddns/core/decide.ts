@@ -1,7 +1,9 @@
 // The order of checks, cheapest first, as one straight list: length, known key, clock window, high-water mark,
 // signature budget, signature, address policy. What reaches the signature is only ever a fresh packet for a known
 // key, within the budget; everything before it costs a table look-up.
-import { type Address, familyOf, mayPublish, type Network, parseAddress, prefixOf } from './address.ts';
+
+import type { Network } from '../../../lib/networks.ts';
+import { type Address, familyOf, mayPublish, parseAddress, prefixOf } from './address.ts';
 import type { SignatureBudget } from './bucket.ts';
 import { verifySignature } from './keys.ts';
 import { judgeClock, judgeMark, type Mark, type Window } from './marks.ts';
