@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { deb } from '../support/ddns-machine.ts';
 import { lacksTracking } from '../support/netns.ts';
 import { clientAddress, lacksPackage, service, socket, TrafficMachine } from '../support/traffic-machine.ts';
 
@@ -143,4 +144,38 @@ test('carbon gets its lines from a unit without rights, and an address is wanted
   assert.deepEqual(await machine.failed(), []);
   const text = await machine.must('cat', `/proc/${await machine.show(carbon, 'MainPID')}/status`);
   assert.match(text, /^CapBnd:\t0{16}$/m);
+});
+
+test('an upgrade under load loses no byte, and a purge leaves nothing', { skip }, async (t) => {
+  const one = await TrafficMachine.boot(t);
+  const { machine } = one;
+  await machine.systemctl('enable', '--now', socket);
+  await machine.must('sh', '-c', 'echo 1 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout');
+  const sending = one.send({ ...burst, ports: 30_000, packets: 1, perSecond: 3_000 });
+  await sleep(1_000);
+  const pid = await machine.show(service, 'MainPID');
+  await machine.install(deb);
+  assert.notEqual(await machine.show(service, 'MainPID'), pid);
+  await sending;
+  await one.quiet();
+  await one.agrees();
+  await socketLives(one);
+  await machine.must('dpkg', '--remove', 'lares');
+  assert.doesNotMatch(
+    await machine.must('systemctl', 'list-units', '--all', '--plain', '--no-legend', 'lares*'),
+    / (active|failed) /,
+  );
+  assert.match(await machine.must('ls', '/var/lib/lares/traffic/'), /^traffic\.db$/m);
+  await machine.must('dpkg', '--purge', 'lares');
+  const { stdout } = await machine.run(
+    'sh',
+    '-c',
+    'find /etc /var/lib /run -name "*lares*" ! -path "/etc/host*"',
+  );
+  assert.deepEqual(
+    stdout
+      .split('\n')
+      .filter((file) => file !== '' && !/dpkg|systemd\/(generator|transient|units)/.test(file)),
+    [],
+  );
 });
