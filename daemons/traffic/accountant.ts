@@ -135,7 +135,7 @@ export class Accountant implements Running<typeof config> {
     for (let at = 0, index = 0; index < lengths.length; index += 1) {
       const end = at + (lengths[index] ?? 0);
       try {
-        for (const message of messagesOf(whole.subarray(at, end))) {
+        for (const message of messagesOf(whole, at, end)) {
           const flow = flowOf(message);
           if (flow?.event === 'destroy') this.#ended(flow, nowMs);
         }

@@ -84,15 +84,15 @@ export function flowsOf(
 function liveFlow(key: string, { sent, received, rate, series }: Known, names: Names): LiveFlow {
   const [, zone, start, protocol, sourcePort, destinationPort] = key.split(' ', 6).map(Number);
   const head = key.split(' ', 6).join(' ').length + 1;
-  const ends = Buffer.from(key.slice(head), 'latin1');
+  const ends = key.slice(head);
   const [className = '', , , peer = ''] = series.split('\t');
   return {
     peer: names.nameOf(peer),
     class: className,
     protocol: protocolName(protocol ?? 0),
-    source: formatAddress(ends.subarray(0, ends.length / 2)),
+    source: formatAddress(ends.slice(0, ends.length / 2)),
     sourcePort: sourcePort ?? 0,
-    destination: formatAddress(ends.subarray(ends.length / 2)),
+    destination: formatAddress(ends.slice(ends.length / 2)),
     destinationPort: destinationPort ?? 0,
     zone: zone ?? 0,
     sentBytes: sent.bytes,

@@ -29,20 +29,20 @@ export interface Message {
 
 const aligned = (length: number): number => (length + 3) & ~3;
 
-/** The messages of one datagram, in order. @throws LaresError E_NETLINK */
-export function messagesOf(datagram: Buffer): Message[] {
+/** The messages of one datagram, which lies between `from` and `to`, in order. @throws LaresError E_NETLINK */
+export function messagesOf(bytes: Buffer, from = 0, to = bytes.length): Message[] {
   const messages: Message[] = [];
-  for (let at = 0; at < datagram.length; ) {
-    const left = datagram.length - at;
-    const length = left < headerBytes ? 0 : datagram.readUInt32LE(at);
+  for (let at = from; at < to; ) {
+    const left = to - at;
+    const length = left < headerBytes ? 0 : bytes.readUInt32LE(at);
     if (length < headerBytes || length > left)
-      throw new LaresError('E_NETLINK', `a message of ${length} bytes at ${at} of ${datagram.length}`);
+      throw new LaresError('E_NETLINK', `a message of ${length} bytes at ${at - from} of ${to - from}`);
     messages.push({
-      type: datagram.readUInt16LE(at + 4),
-      flags: datagram.readUInt16LE(at + 6),
-      sequence: datagram.readUInt32LE(at + 8),
-      portId: datagram.readUInt32LE(at + 12),
-      payload: datagram.subarray(at + headerBytes, at + length),
+      type: bytes.readUInt16LE(at + 4),
+      flags: bytes.readUInt16LE(at + 6),
+      sequence: bytes.readUInt32LE(at + 8),
+      portId: bytes.readUInt32LE(at + 12),
+      payload: bytes.subarray(at + headerBytes, at + length),
     });
     at += aligned(length);
   }

@@ -16,7 +16,7 @@ function messages(name: string): Message[] {
 }
 
 const flows = (name: string): Flow[] => messages(name).flatMap((message) => flowOf(message) ?? []);
-const dotted = (address: Buffer): string => [...address].join('.');
+const dotted = (address: string): string => Buffer.from(address, 'latin1').join('.');
 
 test('the events of a UDP flow are new and update, without counters', () => {
   const events = flows('udp4_events');

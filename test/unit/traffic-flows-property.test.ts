@@ -8,8 +8,8 @@ import type { Flow, Tuple } from '../../lib/netlink/conntrack.ts';
 
 const flowCount = 3;
 const nobody: Tuple = {
-  source: Buffer.alloc(4),
-  destination: Buffer.alloc(4),
+  source: '\0\0\0\0',
+  destination: '\0\0\0\0',
   protocol: 17,
   sourcePort: 0,
   destinationPort: 0,

@@ -10,8 +10,8 @@ const beginMs = 1_800_000_000_000;
 const { graceMs, dropGraceMs, forgetMs, staleMs } = patience;
 
 const tuple = (id: number): Tuple => ({
-  source: Buffer.from([192, 0, 2, id]),
-  destination: Buffer.from([198, 51, 100, 1]),
+  source: String.fromCharCode(192, 0, 2, id),
+  destination: String.fromCharCode(198, 51, 100, 1),
   protocol: 6,
   sourcePort: 40_000 + id,
   destinationPort: 443,
@@ -67,8 +67,8 @@ test('the key is the same in every message of one flow, and another for every ot
     flow(undefined, undefined, { original: { ...tuple(1), protocol: 17 } }),
     flow(undefined, undefined, { original: { ...tuple(1), sourcePort: 1 } }),
     flow(undefined, undefined, { original: { ...tuple(1), destinationPort: 1 } }),
-    flow(undefined, undefined, { original: { ...tuple(1), source: Buffer.from([192, 0, 2, 9]) } }),
-    flow(undefined, undefined, { original: { ...tuple(1), destination: Buffer.from([192, 0, 2, 9]) } }),
+    flow(undefined, undefined, { original: { ...tuple(1), source: String.fromCharCode(192, 0, 2, 9) } }),
+    flow(undefined, undefined, { original: { ...tuple(1), destination: String.fromCharCode(192, 0, 2, 9) } }),
   ].map(keyOf);
   assert.equal(new Set([key, ...others]).size, others.length + 1);
 });

@@ -27,7 +27,7 @@ test('peers now are their totals over all series, by name', () => {
 });
 
 function flow(source: number[], destination: number[], more: Partial<Flow> = {}): Flow {
-  const [from, to] = [Buffer.from(source), Buffer.from(destination)];
+  const [from, to] = [String.fromCharCode(...source), String.fromCharCode(...destination)];
   const original = { source: from, destination: to, protocol: 17, sourcePort: 40_000, destinationPort: 53 };
   return {
     ...{ event: 'dumped', id: 9, original, reply: original, status: 0, mark: 0, zone: 3 },

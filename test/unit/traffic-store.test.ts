@@ -114,7 +114,7 @@ test('sums, history, flows and facts survive the end of the process', (t) => {
 });
 
 function flowOf({ sent, received }: Known): Flow {
-  const nobody = Buffer.alloc(4);
+  const nobody = '\0\0\0\0';
   const tuple = { source: nobody, destination: nobody, protocol: 6, sourcePort: 1, destinationPort: 2 };
   return {
     ...{ event: 'dumped', id: 5, original: tuple, reply: tuple, status: 0, mark: 0, zone: 0 },

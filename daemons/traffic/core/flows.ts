@@ -57,8 +57,7 @@ const none: Counters = { packets: 0, bytes: 0 };
 /** The same for every message of one flow, and for no other flow. Text, so that it can be shown and kept. */
 export function keyOf({ id, zone, startMs, original }: Flow): string {
   const { protocol, sourcePort, destinationPort, source, destination } = original;
-  const ends = source.toString('latin1') + destination.toString('latin1');
-  return `${id} ${zone} ${startMs ?? 0} ${protocol} ${sourcePort} ${destinationPort} ${ends}`;
+  return `${id} ${zone} ${startMs ?? 0} ${protocol} ${sourcePort} ${destinationPort} ${source}${destination}`;
 }
 
 export class Flows {

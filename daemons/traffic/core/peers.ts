@@ -69,14 +69,13 @@ export class Attributor {
     };
   }
 
-  #end(address: Buffer): { peer: string; isLocal: boolean } {
-    const key = address.toString('latin1');
-    const known = this.#ends.get(key);
+  #end(address: string): { peer: string; isLocal: boolean } {
+    const known = this.#ends.get(address);
     if (known !== undefined) return known;
     if (this.#ends.size >= cachedTexts) this.#ends.clear();
     const text = formatAddress(address);
     const found = { peer: groupOf(address, this.#rules.groupBits), isLocal: this.#rules.isLocal(text) };
-    this.#ends.set(key, found);
+    this.#ends.set(address, found);
     return found;
   }
 }
@@ -111,22 +110,21 @@ export function volumeOf(isOriginator: boolean, sent: Counters, received: Counte
   return { rxBytes: down.bytes, txBytes: up.bytes, rxPackets: down.packets, txPackets: up.packets };
 }
 
-/** 4 or 16 bytes, as RFC 5952 wants them. */
-export function formatAddress(address: Buffer): string {
-  return address.length === 4
-    ? `${address[0] ?? 0}.${address[1] ?? 0}.${address[2] ?? 0}.${address[3] ?? 0}`
-    : ipaddr.fromByteArray([...address]).toString();
+/** 4 or 16 bytes, a character each, as RFC 5952 wants them. */
+export function formatAddress(address: string): string {
+  const bytes = Buffer.from(address, 'latin1');
+  return bytes.length === 4 ? bytes.join('.') : ipaddr.fromByteArray([...bytes]).toString();
 }
 
-function groupOf(address: Buffer, bits: Rules['groupBits']): string {
+function groupOf(address: string, bits: Rules['groupBits']): string {
   const own = address.length === 16 ? bits[6] : bits[4];
   if (own >= address.length * 8) return formatAddress(address);
-  const masked = Buffer.from(address);
+  const masked = Buffer.from(address, 'latin1');
   for (let index = 0; index < masked.length; index += 1) {
     const kept = Math.min(8, Math.max(0, own - index * 8));
     masked[index] = (masked[index] ?? 0) & ((0xff << (8 - kept)) & 0xff);
   }
-  return `${formatAddress(masked)}/${own}`;
+  return `${formatAddress(masked.toString('latin1'))}/${own}`;
 }
 
 const protocolNames = new Map([

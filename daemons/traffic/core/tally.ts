@@ -69,8 +69,10 @@ export class Tally {
     pending.lastMs = Math.max(pending.lastMs, toMs);
     const amounts: Sums = [volume.rxBytes, volume.txBytes, volume.rxPackets, volume.txPackets];
     addTo(pending.total, amounts);
-    for (const [level, buckets] of pending.buckets.entries())
-      spread(buckets, amounts, fromMs, toMs, this.#widths[level] ?? 0);
+    for (let level = 0; level < this.#widths.length; level += 1) {
+      const buckets = pending.buckets[level];
+      if (buckets !== undefined) spread(buckets, amounts, fromMs, toMs, this.#widths[level] ?? 0);
+    }
   }
 }
 
@@ -81,17 +83,27 @@ function spread(
   toMs: number,
   widthMs: number,
 ): void {
+  // Most flows are short.
+  const lastMs = Math.floor(toMs / widthMs) * widthMs;
+  if (fromMs >= lastMs) {
+    addTo(bucketOf(buckets, lastMs / 1_000), amounts);
+    return;
+  }
   const given: Sums = [0, 0, 0, 0];
   eachBucket(fromMs, toMs, widthMs, (startMs, part) => {
-    const start = startMs / 1_000;
-    let sums = buckets.get(start);
-    if (sums === undefined) buckets.set(start, (sums = [0, 0, 0, 0]));
+    const sums = bucketOf(buckets, startMs / 1_000);
     for (let index = 0; index < 4; index += 1) {
       const until = part === 1 ? (amounts[index] ?? 0) : Math.floor((amounts[index] ?? 0) * part);
       sums[index] = (sums[index] ?? 0) + until - (given[index] ?? 0);
       given[index] = until;
     }
   });
+}
+
+function bucketOf(buckets: Map<number, Sums>, start: number): Sums {
+  let sums = buckets.get(start);
+  if (sums === undefined) buckets.set(start, (sums = [0, 0, 0, 0]));
+  return sums;
 }
 
 function addTo(sums: Sums, amounts: Sums): void {
