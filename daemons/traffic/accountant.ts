@@ -12,7 +12,8 @@ import { countDropsOnly, dropsOf, reportFailedDelivery } from '../../lib/sys/net
 import { plural } from '../../lib/table.ts';
 import { Bookkeeper, commitMs } from './bookkeeper.ts';
 import type { Config, config } from './config.ts';
-import { Flows, keyOf } from './core/flows.ts';
+import { Flows } from './core/flows.ts';
+import { keyOf } from './core/key.ts';
 import type { Names } from './core/naming.ts';
 import { RecentEnds } from './core/recent.ts';
 import { intervalsOf } from './intervals.ts';

@@ -1,6 +1,7 @@
 // What the control socket answers beside reports: all peers now and living flows. Shapes only;
 // nothing here changes anything.
 import type { Flows, Known } from './core/flows.ts';
+import { partsOf } from './core/key.ts';
 import type { Names } from './core/naming.ts';
 import { formatAddress, protocolName } from './core/peers.ts';
 import type { Sums } from './core/tally.ts';
@@ -80,24 +81,21 @@ export function flowsOf(
   };
 }
 
-/** From the key, which core/flows.ts makes. */
 function liveFlow(key: string, { sent, received, rate, series }: Known, names: Names): LiveFlow {
-  const [, zone, start, protocol, sourcePort, destinationPort] = key.split(' ', 6).map(Number);
-  const head = key.split(' ', 6).join(' ').length + 1;
-  const ends = key.slice(head);
+  const { zone, startMs, protocol, sourcePort, destinationPort, source, destination } = partsOf(key);
   const [className = '', , , peer = ''] = series.split('\t');
   return {
     peer: names.nameOf(peer),
     class: className,
-    protocol: protocolName(protocol ?? 0),
-    source: formatAddress(ends.slice(0, ends.length / 2)),
-    sourcePort: sourcePort ?? 0,
-    destination: formatAddress(ends.slice(ends.length / 2)),
-    destinationPort: destinationPort ?? 0,
-    zone: zone ?? 0,
+    protocol: protocolName(protocol),
+    source: formatAddress(source),
+    sourcePort,
+    destination: formatAddress(destination),
+    destinationPort,
+    zone,
     sentBytes: sent.bytes,
     receivedBytes: received.bytes,
     bytesPerSecond: Math.round(rate * 1_000),
-    since: start === 0 || start === undefined ? null : Math.round(start),
+    since: startMs === 0 ? null : Math.round(startMs),
   };
 }

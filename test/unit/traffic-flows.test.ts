@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Delta, Flows, keyOf, patience } from '../../daemons/traffic/core/flows.ts';
+import { type Delta, Flows, patience } from '../../daemons/traffic/core/flows.ts';
+import { keyOf } from '../../daemons/traffic/core/key.ts';
 import type { Counters, Flow, Tuple } from '../../lib/netlink/conntrack.ts';
 
 const beginMs = 1_800_000_000_000;

@@ -1,7 +1,8 @@
 // What the control socket says of now: peers with all that they ever had, and living flows.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type Known, keyOf } from '../../daemons/traffic/core/flows.ts';
+import { type Known } from '../../daemons/traffic/core/flows.ts';
+import { keyOf } from '../../daemons/traffic/core/key.ts';
 import { Names, parseNames } from '../../daemons/traffic/core/naming.ts';
 import { keyOfSeries, type Series, type Sums } from '../../daemons/traffic/core/tally.ts';
 import { flowsOf, liveOf } from '../../daemons/traffic/live.ts';

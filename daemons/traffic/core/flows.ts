@@ -54,12 +54,6 @@ export const patience: Patience = {
 
 const none: Counters = { packets: 0, bytes: 0 };
 
-/** The same for every message of one flow, and for no other flow. Text, so that it can be shown and kept. */
-export function keyOf({ id, zone, startMs, original }: Flow): string {
-  const { protocol, sourcePort, destinationPort, source, destination } = original;
-  return `${id} ${zone} ${startMs ?? 0} ${protocol} ${sourcePort} ${destinationPort} ${source}${destination}`;
-}
-
 export class Flows {
   readonly #known = new Map<string, Known>();
   /** Ends that were heard of while a dump was under way or near. */

@@ -39,13 +39,20 @@ export interface Volume {
   txPackets: number;
 }
 
-/** Texts that are kept, so that a known address costs a look. */
+/** Addresses that are kept, so that a known one costs a look. */
 const cachedTexts = 16_384;
+
+/** What is known of an address, and what came of it, by class, protocol and direction. */
+interface End {
+  peer: string;
+  isLocal: boolean;
+  known: Map<number, Attribution>;
+}
 
 /** Decides for one set of rules, and remembers what it has spelt out. */
 export class Attributor {
   readonly #rules: Rules;
-  readonly #ends = new Map<string, { peer: string; isLocal: boolean }>();
+  readonly #ends = new Map<string, End>();
 
   constructor(rules: Rules) {
     this.#rules = rules;
@@ -53,28 +60,36 @@ export class Attributor {
 
   /** undefined for a flow that nobody wants counted. */
   attribute(flow: Flow): Attribution | undefined {
-    const found = this.#rules.classes.find((one) => fits(one, flow));
+    const { classes } = this.#rules;
+    const index = classes.findIndex((one) => fits(one, flow));
+    const found = classes[index];
     if (found === undefined) return undefined;
     const { original, reply } = flow;
     const first = this.#end(original.source);
     const second = this.#end(reply.source);
     // Who began it, unless that is us and the other is not. The reply's source is the other end after translation.
     const isOriginator = !first.isLocal || second.isLocal;
-    return {
-      className: found.name,
-      peer: isOriginator ? first.peer : second.peer,
-      family: original.source.length === 16 ? 6 : 4,
-      protocol: original.protocol,
-      isOriginator,
-    };
+    const { peer, known } = isOriginator ? first : second;
+    const slot = index * 512 + original.protocol * 2 + (isOriginator ? 1 : 0);
+    let attribution = known.get(slot);
+    if (attribution === undefined) {
+      const family = original.source.length === 16 ? 6 : 4;
+      attribution = { className: found.name, peer, family, protocol: original.protocol, isOriginator };
+      known.set(slot, attribution);
+    }
+    return attribution;
   }
 
-  #end(address: string): { peer: string; isLocal: boolean } {
+  #end(address: string): End {
     const known = this.#ends.get(address);
     if (known !== undefined) return known;
     if (this.#ends.size >= cachedTexts) this.#ends.clear();
     const text = formatAddress(address);
-    const found = { peer: groupOf(address, this.#rules.groupBits), isLocal: this.#rules.isLocal(text) };
+    const found: End = {
+      peer: groupOf(address, this.#rules.groupBits),
+      isLocal: this.#rules.isLocal(text),
+      known: new Map(),
+    };
     this.#ends.set(address, found);
     return found;
   }

@@ -28,8 +28,18 @@ export interface Series {
 /** Widths of the levels, milliseconds: interval, hour, day. The day is UTC's. */
 export const levelsOf = (intervalMs: number): [number, number, number] => [intervalMs, 3_600_000, 86_400_000];
 
-export const keyOfSeries = ({ className, peer, family, protocol }: Series): string =>
-  `${className}\t${family}\t${protocol}\t${peer}`;
+const keys = new WeakMap<Series, string>();
+
+/** Made once for each object, for the same ones come again and again. */
+export function keyOfSeries(series: Series): string {
+  let key = keys.get(series);
+  if (key === undefined) {
+    const { className, peer, family, protocol } = series;
+    key = `${className}\t${family}\t${protocol}\t${peer}`;
+    keys.set(series, key);
+  }
+  return key;
+}
 
 export class Tally {
   readonly #pending = new Map<string, Pending>();
