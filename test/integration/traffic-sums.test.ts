@@ -163,6 +163,25 @@ test('after translation the peer is where the packets really go', { skip }, asyn
   assert.deepEqual([row?.peer, row?.rxBytes, row?.txBytes], ['8.64.255.254', 128, 0]);
 });
 
+test('the same ends in two zones are two flows', { skip }, async (t) => {
+  const accounting = new Accounting(t, {
+    settings: ['[Accounting]', 'Interval=1s'],
+    rules: `chain zones {
+      type filter hook prerouting priority -300;
+      ip length 128 ct zone set 5
+    }`,
+  });
+  await accounting.start();
+  const flows = (payload: number) =>
+    accounting.send({ sources: [client], firstPort: 30_000, ports: 10, packets: 2, payload, perSecond: 0 });
+  await flows(100);
+  await flows(200);
+  await accounting.agrees();
+  assert.equal((await accounting.status()).flows, 20);
+  accounting.flush();
+  await accounting.agrees();
+});
+
 test('flows that were born before counting was on are named as uncounted', { skip }, async (t) => {
   const accounting = new Accounting(t, { settings: ['[Accounting]', 'Interval=1s'] });
   accounting.set('acct', 0);

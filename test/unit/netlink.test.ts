@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { LaresError } from '../../lib/errors.ts';
-import { dumpRequest, type Flow, flowOf } from '../../lib/netlink/conntrack.ts';
+import { dumpRequest, type Flow, flowOf, statusBit } from '../../lib/netlink/conntrack.ts';
 import { control, errorOf, flag, type Message, messagesOf } from '../../lib/netlink/message.ts';
 
 const file = path.join(import.meta.dirname, '../fixtures/ctnetlink-6.18.json');
@@ -62,6 +62,31 @@ test('a dump is flows, then its end', () => {
   assert.ok(last);
   assert.deepEqual([last.type, errorOf(last)], [control.done, 0]);
   assert.ok(all.every(({ flags }) => (flags & flag.multi) !== 0));
+});
+
+test('a dump that the kernel has filtered says so, and has marked flows alone', () => {
+  const all = messages('filtered_dump');
+  assert.deepEqual(
+    all.slice(0, -1).map(({ flags }) => flags & flag.filtered),
+    [flag.filtered],
+  );
+  const [marked] = flows('filtered_dump');
+  assert.equal(marked?.event, 'dumped');
+  assert.equal(marked.mark, 0x110);
+  assert.deepEqual([marked.sent?.bytes, marked.original.destinationPort], [30, 7_300]);
+  assert.equal(all.at(-1)?.type, control.done);
+});
+
+test('zones, translation and ICMPv6 are in the ends of flows', () => {
+  const byPort = new Map(flows('more_destroy').map((flow) => [flow.original.destinationPort, flow]));
+  assert.equal(byPort.get(7_100)?.zone, 5);
+  assert.equal(byPort.get(7_400)?.zone, 0);
+  const translated = byPort.get(7_200);
+  assert.ok(translated);
+  assert.equal(translated.status & statusBit.destinationNat, statusBit.destinationNat);
+  assert.equal(translated.reply.sourcePort, 7_201);
+  const echo = byPort.get(0x8000);
+  assert.deepEqual([echo?.original.protocol, echo?.sent?.packets, echo?.received?.bytes], [58, 1, 104]);
 });
 
 test('an acknowledgement is an error of 0, a refusal has its errno', () => {
