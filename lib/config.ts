@@ -20,6 +20,8 @@ export interface Key<T> {
   parse: (text: string) => T;
   help: string;
   required?: boolean;
+  /** Of sections with names: where there are any, one of them has to be without mistakes. */
+  isPolicy?: boolean;
 }
 
 export type Table = Record<string, Key<unknown>>;
@@ -127,7 +129,14 @@ export function loadConfig<T extends Table>(table: T, files: string[]): Loaded<T
   }
   for (const one of named.values()) for (const [name, own] of one) if (disabled.has(own)) one.delete(name);
   // Without any of them all would be as if nobody had chosen: that is not what was meant.
-  const emptied = [...named].filter(([, one]) => one.size === 0).map(([section]) => section);
+  const policies = new Set(
+    Object.values(table)
+      .filter((key) => key.isPolicy === true)
+      .map(({ section }) => section),
+  );
+  const emptied = [...named].flatMap(([section, one]) =>
+    one.size === 0 && policies.has(section) ? [section] : [],
+  );
   for (const [field, key] of Object.entries(table)) {
     if (!isNamed(key)) continue;
     const all = [...(named.get(key.section) ?? [])];

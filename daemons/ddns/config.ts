@@ -1,8 +1,8 @@
 // The keys of /etc/lares/ddns.conf: one table that parses, prints and documents them.
 import path from 'node:path';
 import type { Key, Values } from '../../lib/config.ts';
-import { splitWords } from '../../lib/ini.ts';
 import { parseNetworks } from '../../lib/networks.ts';
+import { parseCommandLine } from '../../lib/program.ts';
 import { formatSpan, parseSpan } from '../../lib/span.ts';
 
 const ratePerSecond = { least: 1, most: 100_000 };
@@ -22,7 +22,7 @@ export const config = {
     section: 'Receiver',
     key: 'Hook',
     fallback: '',
-    parse: commandLine,
+    parse: parseCommandLine,
     help:
       'Program to run in the folder of the zone after it changed, such as "/usr/sbin/tinydns-data". No ' +
       'shell; quotes group words. It gets the changes as JSON lines on standard input, and is run ' +
@@ -98,14 +98,6 @@ function spanUpTo(most: string): (text: string) => number {
 function absolutePath(text: string): string {
   if (text !== '' && !path.isAbsolute(text)) throw new Error('not an absolute path');
   return text;
-}
-
-function commandLine(text: string): string[] {
-  const words = splitWords(text);
-  if (words === undefined) throw new Error('a quote is not closed');
-  if (words[0] !== undefined && !path.isAbsolute(words[0]))
-    throw new Error('the program needs its absolute path');
-  return words;
 }
 
 function rate(text: string): number {

@@ -2,15 +2,16 @@
 // hook, which a unit of its own runs, or this process where there is none. All at their own pace beside the receiver,
 // and again until they succeed; what is still to do is in the store or the spool, so that a crash at any point leaves
 // nothing undone.
+
 import path from 'node:path';
 import { errnoOf, explain, LaresError } from '../../lib/errors.ts';
+import { runProgram } from '../../lib/program.ts';
 import { plural } from '../../lib/table.ts';
 import type { Config } from './config.ts';
 import { type Change, type Rewritten, restate, rewrite, type Update } from './core/rewrite.ts';
 import { parseZone, type Zone } from './core/zone.ts';
 import { describeZone } from './describe.ts';
 import { Duty } from './duty.ts';
-import { runHook } from './hook.ts';
 import { messages } from './messages.ts';
 import type { Surroundings } from './receiver.ts';
 import { publishProgram, Spool } from './spool.ts';
@@ -240,7 +241,7 @@ export class Keeper {
     const count = this.#spooled();
     if (count === undefined) return false;
     if (count === 0) return true;
-    const { ok, outcome } = await runHook({
+    const { ok, outcome } = await runProgram({
       argv: ['/bin/sh', publishProgram, this.#spool.folder, ...hook],
       folder: path.dirname(zone),
       environment: { ...environment, LARES_ZONE: zone },

@@ -16,6 +16,7 @@ export const commands: DaemonCommands = {
     'lares-traffic-sysctl.service',
     'lares-traffic.service',
     'lares-traffic-carbon.service',
+    'lares-traffic-notify.service',
   ],
   register: (program, io) => {
     registerTop(program, io);

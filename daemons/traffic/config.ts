@@ -2,8 +2,10 @@
 import path from 'node:path';
 import type { Key, Values } from '../../lib/config.ts';
 import { parseNetworks } from '../../lib/networks.ts';
+import { parseCommandLine } from '../../lib/program.ts';
 import { parseSpan } from '../../lib/span.ts';
 import { protocolOf, type TrafficClass } from './core/peers.ts';
+import type { Period, Quota } from './core/quota.ts';
 
 export const config = {
   intervalMs: {
@@ -95,6 +97,7 @@ export const config = {
     key: 'Mark',
     fallback: '',
     parse: mark,
+    isPolicy: true,
     help:
       'Flows with this conntrack mark: "0x10/0x10" (value and mask), or "0x10". Without any class every ' +
       'flow is counted, as class "all"; with classes a flow belongs to the first that fits, and one that ' +
@@ -113,6 +116,39 @@ export const config = {
     fallback: '',
     parse: ports,
     help: 'Flows with one of these ports at either end: "1194 5000-5010".',
+  },
+  quotaLimit: {
+    section: 'Quota NAME',
+    key: 'Limit',
+    fallback: '',
+    parse: size,
+    help:
+      'Bytes of both directions, such as "500G", at which lares-traffic-notify.service runs the program of ' +
+      'Notify= once for each peer and period.',
+  },
+  quotaPer: {
+    section: 'Quota NAME',
+    key: 'Per',
+    fallback: 'month',
+    parse: period,
+    help: '"day" or "month", of UTC.',
+  },
+  quotaPeer: {
+    section: 'Quota NAME',
+    key: 'Peer',
+    fallback: '',
+    parse: (text: string) => text,
+    help: 'The one peer that it is for, as it is shown. Default: every peer has the limit for itself.',
+  },
+  notify: {
+    section: 'Notify',
+    key: 'Program',
+    fallback: '',
+    parse: parseCommandLine,
+    help:
+      'What lares-traffic-notify.service runs when a peer has reached a quota: a program with its absolute ' +
+      'path, and arguments; no shell. It gets one JSON object on standard input, and is run again ' +
+      'until it succeeds.',
   },
   carbonAddress: {
     section: 'Carbon',
@@ -155,6 +191,15 @@ export function classesOf({ classMark, classProtocol, classPort }: Config): Traf
     }),
   );
   return classes.length === 0 ? [everything] : classes;
+}
+
+/** The quotas in their order; one without a limit limits nothing. */
+export function quotasOf({ quotaLimit, quotaPer, quotaPeer }: Config): Quota[] {
+  return [...quotaLimit].flatMap(([name, limit]) =>
+    limit === undefined
+      ? []
+      : [{ name, limit, per: quotaPer.get(name) ?? 'month', peer: quotaPeer.get(name) ?? '' }],
+  );
 }
 
 function wholeSeconds(text: string): number {
@@ -226,6 +271,22 @@ function ports(text: string): TrafficClass['ports'] {
     return { first, last };
   });
   return found.length === 0 ? undefined : found;
+}
+
+const factors: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40, P: 2 ** 50 };
+
+function size(text: string): number | undefined {
+  if (text === '') return undefined;
+  const [, amount = '', unit = ''] = /^(\d{1,12}(?:\.\d{1,3})?)\s*([KMGTP]?)(?:i?B)?$/.exec(text) ?? [];
+  const bytes = Math.round(Number(amount) * (factors[unit] ?? 0));
+  if (amount === '' || bytes < 1 || bytes > Number.MAX_SAFE_INTEGER)
+    throw new Error('not a number of bytes; write for example 500G');
+  return bytes;
+}
+
+function period(text: string): Period {
+  if (text === 'day' || text === 'month') return text;
+  throw new Error('not day or month');
 }
 
 function hostAndPort(text: string): { host: string; port: number } | undefined {

@@ -21,4 +21,6 @@ export const messages = {
   sinkLost: { id: '4fa0d7c2e9b64183bc15e7a0d8f3926b', level: 'warning' },
   sinkBack: { id: '85b3e6d1f7a94c20ad9c2e08f4b6715d', level: 'notice' },
   sinkOverdue: { id: 'ca7e05f9b2d84316a8f1c6d3e790b24a', level: 'error' },
+  quotaReached: { id: '5e81c7a9f3d24b60941bd0e6a7f28c35', level: 'notice' },
+  notifyFailed: { id: 'b02d96e4c8f14a7795e3a1d07c6f84b9', level: 'error' },
 } as const satisfies Record<string, Message>;

@@ -17,6 +17,7 @@ const exposureGates: Record<string, number> = {
   'lares-ddns-send.service': 1.5,
   'lares-traffic.service': 1.8,
   'lares-traffic-carbon.service': 1.5,
+  'lares-traffic-notify.service': 1.5,
   // Root, for it writes the kernel's switches.
   'lares-traffic-sysctl.service': 1.8,
 };

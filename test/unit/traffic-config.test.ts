@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { classesOf, config } from '../../daemons/traffic/config.ts';
+import { classesOf, config, quotasOf } from '../../daemons/traffic/config.ts';
 import { loadConfig, renderConfig, renderSample } from '../../lib/config.ts';
 import { scratch } from '../support/scratch.ts';
 
@@ -192,11 +192,13 @@ test('the sample with its keys uncommented is the default, with a class that has
   const sample = renderSample(config, 'traffic').replace(/^#(?=\w+=)/gm, '');
   const assigned = sample.split('\n').filter((line) => /^\w+=/.test(line));
   assert.equal(assigned.length, Object.keys(config).length);
-  const { values, problems } = load(t, sample.replace('[Class NAME]', '[Class one]'));
+  const { values, problems } = load(t, sample.replaceAll(/\[(Class|Quota) NAME\]/g, '[$1 one]'));
   assert.deepEqual(problems, []);
   const { classMark, classProtocol, classPort, ...others } = loadConfig(config, []).values;
   assert.deepEqual([classMark.size, classProtocol.size, classPort.size], [0, 0, 0]);
-  for (const [field, value] of Object.entries(others)) assert.deepEqual(values[field as Field], value, field);
+  for (const [field, value] of Object.entries(others))
+    if (!field.startsWith('quota')) assert.deepEqual(values[field as Field], value, field);
+  assert.deepEqual(quotasOf(values), []);
   assert.deepEqual(classesOf(values), [
     { name: 'one', mark: undefined, protocols: undefined, ports: undefined },
   ]);
@@ -212,4 +214,22 @@ test('what is printed of a configuration reads back to the same', (t) => {
   assert.deepEqual([...first.problems, ...second.problems], []);
   assert.deepEqual(second.values, first.values);
   assert.deepEqual(classesOf(second.values), classesOf(first.values));
+});
+
+test('quotas have a size and a period, and one without a limit is none', (t) => {
+  const text =
+    '[Quota month]\nLimit=1.5G\n[Quota ben]\nLimit=10 K\nPer=day\nPeer=phone of ben\n[Quota none]\nPer=day\n';
+  const { values, problems } = load(t, text);
+  assert.deepEqual(problems, []);
+  assert.deepEqual(quotasOf(values), [
+    { name: 'month', limit: 1.5 * 2 ** 30, per: 'month', peer: '' },
+    { name: 'ben', limit: 10_240, per: 'day', peer: 'phone of ben' },
+  ]);
+  for (const bad of ['Limit=0', 'Limit=-1', 'Limit=5X', 'Limit=9999999P', 'Per=week']) {
+    const { values, problems, missing } = load(t, `[Quota a]\nLimit=5\n${bad}\n`);
+    assert.equal(problems.length, 1, bad);
+    assert.deepEqual(quotasOf(values), []);
+    // The accounting does not stand still for it.
+    assert.deepEqual(missing, []);
+  }
 });

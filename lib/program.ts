@@ -1,27 +1,29 @@
-// The publish step in the foreground: runs the admin's program (tinydns-data) in the folder of the zone, beside the
-// loop, one at a time. Changes that come while it runs wait for the next run; a failed run is repeated with growing
-// pauses until it succeeds. Never a shell, never without a time limit, and whatever it prints has a bound.
+// Runs a program of the admin's beside the loop: a hook, or what is told of an alert. Never a shell, never without a
+// time limit, and whatever it prints has a bound.
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import type { Readable } from 'node:stream';
-import { errnoOf, explain } from '../../lib/errors.ts';
+import type { Readable, Writable } from 'node:stream';
+import { errnoOf, explain } from './errors.ts';
+import { splitWords } from './ini.ts';
 
-export interface HookResult {
+export interface Outcome {
   ok: boolean;
   /** `exit status 1`, `killed by SIGKILL`, `cannot start: ENOENT`. */
   outcome: string;
 }
 
-export interface HookRun {
+export interface ProgramRun {
   argv: string[];
   folder: string;
   environment: Record<string, string>;
+  /** What it gets on standard input; nothing by default. */
+  input?: string;
   /** What it prints, line by line; long lines are cut, and so is the end of long outputs. */
   output: (line: string) => void;
 }
 
-type Child = ChildProcessByStdio<null, Readable, Readable>;
+type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
-const hookMs = 30_000;
+const limitMs = 30_000;
 const killMs = 2_000;
 // What the program leaves behind may hold its pipes open for ever; its last words come within this time.
 const lastWordsMs = 200;
@@ -29,8 +31,8 @@ const lineChars = 1_024;
 const outputLines = 100;
 
 /** Runs the program once; always resolves, as soon as the program itself has ended. */
-export function runHook(run: HookRun): Promise<HookResult> {
-  const cannotStart = (error: unknown): HookResult => ({
+export function runProgram(run: ProgramRun): Promise<Outcome> {
+  const cannotStart = (error: unknown): Outcome => ({
     ok: false,
     outcome: `cannot start ${run.argv[0] ?? ''}: ${explain(error)}`,
   });
@@ -40,7 +42,7 @@ export function runHook(run: HookRun): Promise<HookResult> {
       const [program = '', ...rest] = run.argv;
       // A group of its own, so that a time-out ends what the program started too.
       child = spawn(program, rest, {
-        stdio: ['ignore', 'pipe', 'pipe'],
+        stdio: ['pipe', 'pipe', 'pipe'],
         cwd: run.folder,
         env: run.environment,
         detached: true,
@@ -50,15 +52,17 @@ export function runHook(run: HookRun): Promise<HookResult> {
       resolve(cannotStart(error));
       return;
     }
+    // One that does not read closes its end first.
+    child.stdin.on('error', () => undefined).end(run.input ?? '');
     let timedOut = false;
     const timers = [
       setTimeout(() => {
         timedOut = true;
         killGroup(child, 'SIGTERM');
-      }, hookMs),
-      setTimeout(() => killGroup(child, 'SIGKILL'), hookMs + killMs),
+      }, limitMs),
+      setTimeout(() => killGroup(child, 'SIGKILL'), limitMs + killMs),
     ];
-    const done = (result: HookResult): void => {
+    const done = (result: Outcome): void => {
       timers.forEach(clearTimeout);
       for (const stream of [child.stdout, child.stderr]) stream.destroy();
       resolve(result);
@@ -68,7 +72,7 @@ export function runHook(run: HookRun): Promise<HookResult> {
       const ended = signal === null ? `exit status ${code ?? ''}` : `killed by ${signal}`;
       const result = {
         ok: code === 0 && !timedOut,
-        outcome: timedOut ? `no end within ${hookMs / 1_000} s` : ended,
+        outcome: timedOut ? `no end within ${limitMs / 1_000} s` : ended,
       };
       timers.push(setTimeout(() => done(result), lastWordsMs));
       child.once('close', () => done(result));
@@ -109,4 +113,12 @@ function killGroup(child: Child, signal: NodeJS.Signals): void {
   } catch (error) {
     if (errnoOf(error) !== 'ESRCH') throw error;
   }
+}
+
+/** argv of a command line in a configuration: quotes group words, no shell, an absolute path. @throws Error */
+export function parseCommandLine(text: string): string[] {
+  const words = splitWords(text);
+  if (words === undefined) throw new Error('a quote is not closed');
+  if (words[0]?.startsWith('/') === false) throw new Error('the program needs its absolute path');
+  return words;
 }

@@ -3,17 +3,14 @@ import assert from 'node:assert/strict';
 import { chmodSync, closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type HookResult, runHook } from '../../daemons/ddns/hook.ts';
+import { type Outcome, runProgram } from '../../lib/program.ts';
 import { scratch } from '../support/scratch.ts';
 
-async function run(
-  t: TestContext,
-  argv: string[],
-): Promise<HookResult & { lines: string[]; folder: string }> {
+async function run(t: TestContext, argv: string[]): Promise<Outcome & { lines: string[]; folder: string }> {
   const folder = scratch(t);
   const lines: string[] = [];
   const environment = { PATH: process.env['PATH'] ?? '', MARK: 'yes' };
-  const result = await runHook({
+  const result = await runProgram({
     argv,
     folder,
     environment,
