@@ -179,3 +179,26 @@ test('an upgrade under load loses no byte, and a purge leaves nothing', { skip }
     [],
   );
 });
+
+test('a quota is told by a program in a unit without rights', { skip }, async (t) => {
+  const one = await TrafficMachine.boot(t);
+  const { machine } = one;
+  const notify = 'lares-traffic-notify.service';
+  machine.write('/usr/local/bin/tell-quota', '#!/bin/sh\nexec cat > told.json\n', 0o755);
+  machine.write(
+    '/etc/lares/traffic.conf',
+    '[Accounting]\nInterval=1s\n[Quota month]\nLimit=100K\n[Notify]\nProgram=/usr/local/bin/tell-quota\n',
+  );
+  await machine.systemctl('start', socket);
+  await one.send(burst);
+  await one.agrees();
+  await machine.systemctl('start', notify);
+  await machine.until('the record', async () =>
+    (await machine.journal({ unit: notify })).some(({ MESSAGE = '' }) =>
+      MESSAGE.includes(`${clientAddress} has reached quota month`),
+    ),
+  );
+  const told = await machine.must('cat', '/var/lib/lares/traffic-notify/told.json');
+  assert.match(told, new RegExp(`"peer":"${clientAddress}".*"txBytes":128000`));
+  assert.deepEqual(await machine.failed(), []);
+});
