@@ -29,6 +29,9 @@ test('from the package to the first peer', { skip }, async (t) => {
       'cd /proc/sys/net/netfilter; cat nf_conntrack_acct nf_conntrack_events nf_conntrack_timestamp',
     );
     assert.equal(values, '1\n1\n1\n');
+    // As the next boot would order it.
+    const { stderr } = await machine.run('systemd-analyze', 'verify', '--man=no', 'default.target');
+    assert.doesNotMatch(stderr, /cycle|lares/);
     await socketLives(one);
     assert.deepEqual(await machine.failed(), []);
   });
@@ -52,6 +55,22 @@ test('from the package to the first peer', { skip }, async (t) => {
     const exposure = await machine.run('systemd-analyze', 'security', '--no-pager', service);
     const found = Number(/Overall exposure level for \S+: (\d+\.\d+)/.exec(exposure.stdout)?.[1]);
     assert.ok(found <= 1.8, `exposure ${found}`);
+  });
+
+  await t.test('names of peers come from the WireGuard tool, within the sandbox', async () => {
+    // No kernel here has WireGuard to test with: what wg(8) prints, from another program of that name.
+    const key = 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=';
+    machine.write(
+      '/usr/local/bin/wg',
+      `#!/bin/sh\n[ "$*" = 'show wg0 allowed-ips' ] && printf '${key}\\t${clientAddress}/32 2001:db8::7/128\\n'\n`,
+      0o755,
+    );
+    machine.write('/etc/lares/peers', `${key} laptop of anna\n`);
+    machine.write('/etc/lares/traffic.conf', '[Accounting]\nNames=wireguard:wg0 /etc/lares/peers\n');
+    await machine.systemctl('reload', service);
+    await machine.until('the name', async () =>
+      (await machine.must('lares', 'traffic', 'report')).includes('laptop of anna'),
+    );
   });
 
   await t.test('what is stopped stays stopped, and the switches stay on', async () => {
